@@ -1,0 +1,43 @@
+package v1alpha1
+
+import corev1 "k8s.io/api/core/v1"
+
+// Labels on the Secrets that Kubemint makes.
+const (
+	// LabelComponent says what a Secret is for, with one of the Component values. Kubemint watches only Secrets that
+	// carry it.
+	LabelComponent = "oauth.kubemint.dev/component"
+	// LabelClientUID is the UID of the OAuthClient whose credentials a Secret holds. It finds a client's Secrets; it
+	// proves nothing: ownership is decided by the controller owner reference alone.
+	LabelClientUID = "oauth.kubemint.dev/client-uid"
+	// LabelManagedBy is the conventional label for the tool that manages an object.
+	LabelManagedBy = "app.kubernetes.io/managed-by"
+	// ManagedBy is Kubemint's value of LabelManagedBy, and its field manager.
+	ManagedBy = "kubemint"
+)
+
+// Values of LabelComponent.
+const (
+	ComponentClientCredentials    = "client-credentials"
+	ComponentSigningKeys          = "signing-keys"
+	ComponentCertificateAuthority = "certificate-authority"
+	ComponentServingCertificate   = "serving-certificate"
+)
+
+// Secrets in Kubemint's own namespace.
+const (
+	SigningKeysSecretName          = "kubemint-signing-keys"
+	CertificateAuthoritySecretName = "kubemint-ca"
+	ServingCertificateSecretName   = "kubemint-serving-cert"
+
+	// SigningKeysKey is the key under which the signing keys Secret holds the ring.
+	SigningKeysKey = "ring.json"
+	// CACertificateKey is the conventional key of a CA certificate beside tls.crt and tls.key.
+	CACertificateKey = "ca.crt"
+)
+
+// Secret types. A Secret's type is immutable.
+const (
+	SecretTypeClientCredentials corev1.SecretType = "oauth.kubemint.dev/client-credentials"
+	SecretTypeSigningKeys       corev1.SecretType = "oauth.kubemint.dev/signing-keys"
+)

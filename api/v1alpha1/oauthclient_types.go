@@ -1,0 +1,297 @@
+package v1alpha1
+
+import (
+	"slices"
+	"strings"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+)
+
+// Scope is a scope token as RFC 6749, section 3.3 spells it: printable ASCII without space, double quote and backslash.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=128
+// +kubebuilder:validation:XValidation:rule="self.matches(r'^[!#-\\[\\]-~]+$')",message="a scope is printable ASCII without spaces, double quotes and backslashes, for example invoices:read; write several scopes as several list items"
+type Scope string
+
+// ClaimValue is the value of an extra claim, a string.
+//
+// +kubebuilder:validation:MaxLength=256
+type ClaimValue string
+
+// LabelValue is the value of a label.
+//
+// +kubebuilder:validation:MaxLength=63
+// +kubebuilder:validation:XValidation:rule="self.matches(r'^([A-Za-z0-9]([-A-Za-z0-9_.]*[A-Za-z0-9])?)?$')",message="a label value is letters, digits, '-', '_' and '.', and begins and ends with a letter or digit"
+type LabelValue string
+
+// AnnotationValue is the value of an annotation.
+//
+// +kubebuilder:validation:MaxLength=1024
+type AnnotationValue string
+
+// SecretKey is a key in a Secret's data.
+//
+// +kubebuilder:validation:MinLength=1
+// +kubebuilder:validation:MaxLength=253
+// +kubebuilder:validation:XValidation:rule="self.matches('^[-._a-zA-Z0-9]+$') && self != '.' && !self.startsWith('..')",message="a key of a Secret is letters, digits, '-', '_' and '.', for example CLIENT_ID"
+type SecretKey string
+
+// OAuthClientSpec is what a workload's OAuth 2.0 client is to be.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.defaultScopes) || self.defaultScopes.all(s, s in self.scopes)",message="defaultScopes may only name scopes that spec.scopes lists: add the missing scope there or remove it here",fieldPath=".defaultScopes"
+type OAuthClientSpec struct {
+	// The scopes that this client may ask for in a token request, at the issuer's default audience.
+	// Each is a scope token of RFC 6749, section 3.3; by convention resource:action, for example invoices:read.
+	// A request for any other scope is refused with invalid_scope.
+	//
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +required
+	Scopes []Scope `json:"scopes"`
+
+	// The scopes of a token when the request names none. They must be among spec.scopes.
+	// Unset, such a request gets all of spec.scopes.
+	//
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	DefaultScopes []Scope `json:"defaultScopes,omitempty"`
+
+	// How this client's access tokens are made.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Token TokenSpec `json:"token,omitzero"`
+
+	// Where the client's credentials are written: name, keys and metadata of the Secret.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Secret SecretSpec `json:"secret,omitzero"`
+
+	// The kill switch: while true, token requests of this client are refused with unauthorized_client.
+	// Nothing is deleted; set it back to false and the same credentials work again. Tokens that were issued before stay
+	// valid until they expire.
+	//
+	// +optional
+	Suspend bool `json:"suspend,omitempty"`
+}
+
+// TokenSpec is how a client's access tokens are made.
+type TokenSpec struct {
+	// How long an access token is valid, from 60s to 24h, in the units h, m and s: 15m, 1h30m.
+	// A token cannot be recalled before it expires, so choose it as short as your callers can bear.
+	//
+	// +kubebuilder:default="1h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('60s') && duration(self) <= duration('24h')",message="lifetime is a duration from 60s to 24h in the units h, m and s, for example 15m or 1h30m"
+	// +optional
+	Lifetime metav1.Duration `json:"lifetime,omitzero"`
+
+	// Extra claims with constant string values, added to every access token of this client: {team: billing}.
+	// At most 16. A name is letters, digits and "_ . : / -", begins with a letter and has at most 128 characters.
+	// Names that the issuer sets itself, or that APIs take for an identity or a permission (sub, scope, roles, groups,
+	// email, ...), are refused.
+	//
+	// +kubebuilder:validation:MaxProperties=16
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 128 && k.matches('^[A-Za-z][A-Za-z0-9_.:/-]*$'))",message="the name of a claim is letters, digits and '_ . : / -', begins with a letter and has at most 128 characters"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.lowerAscii() in ['iss','sub','aud','exp','nbf','iat','jti','client_id','scope','scp','azp','cnf','act','may_act','auth_time','acr','amr','nonce','sid','typ','events','token_use','authorization_details','roles','groups','entitlements','permissions','email','email_verified','preferred_username','username','user','upn','uid','oid','tid','name','kubernetes','kubernetes.io'] || k.lowerAscii().startsWith('kubernetes.io/'))",message="this claim is reserved: the issuer sets it, or APIs take it for an identity or a permission; choose another name, for example team"
+	// +optional
+	Claims map[string]ClaimValue `json:"claims,omitempty"`
+}
+
+// SecretSpec is where a client's credentials are written.
+type SecretSpec struct {
+	// The name of the Secret, in the OAuthClient's namespace. Unset, it is the OAuthClient's own name.
+	// Renaming it moves the credential: a Secret with the new name is made, with the same client_secret, and the old one
+	// is deleted. A Secret that exists already and is not this OAuthClient's is never touched (condition SecretConflict).
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="the name of a Secret is lower case letters, digits, '-' and '.', and begins and ends with a letter or digit, for example invoice-worker-oauth"
+	// +optional
+	Name string `json:"name,omitempty"`
+
+	// The keys under which the Secret holds each value. Rename any of them to what your program reads.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Keys SecretKeys `json:"keys,omitzero"`
+
+	// Labels and annotations for the Secret, beside Kubemint's own.
+	//
+	// +optional
+	Template SecretTemplate `json:"template,omitzero"`
+}
+
+// SecretKeys names the keys of the Secret.
+//
+// +kubebuilder:validation:XValidation:rule="[self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert].all(k, [self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert].exists_one(other, other == k))",message="two values would share one key of the Secret: give each its own (defaults: client_id, client_secret, issuer, token_url, scope, ca.crt)"
+type SecretKeys struct {
+	// The key of the client identifier.
+	//
+	// +kubebuilder:default=client_id
+	// +optional
+	ClientID SecretKey `json:"clientID,omitempty"`
+
+	// The key of the client secret.
+	//
+	// +kubebuilder:default=client_secret
+	// +optional
+	ClientSecret SecretKey `json:"clientSecret,omitempty"`
+
+	// The key of the issuer's URL, the iss of every token.
+	//
+	// +kubebuilder:default=issuer
+	// +optional
+	Issuer SecretKey `json:"issuer,omitempty"`
+
+	// The key of the token endpoint's URL.
+	//
+	// +kubebuilder:default=token_url
+	// +optional
+	TokenURL SecretKey `json:"tokenURL,omitempty"`
+
+	// The key of the granted scopes, separated by spaces as in a token request.
+	//
+	// +kubebuilder:default=scope
+	// +optional
+	Scope SecretKey `json:"scope,omitempty"`
+
+	// The key of the CA certificate (PEM) to verify the token endpoint with. The value is there when Kubemint's own CA,
+	// or one that its administrator names, signs the endpoint's certificate.
+	//
+	// +kubebuilder:default="ca.crt"
+	// +optional
+	CACert SecretKey `json:"caCert,omitempty"`
+}
+
+// SecretTemplate is extra metadata for the Secret.
+type SecretTemplate struct {
+	// Labels to add to the Secret. Those under oauth.kubemint.dev/ and app.kubernetes.io/managed-by are Kubemint's.
+	//
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="the key of a label is letters, digits, '-', '_' and '.', at most 63 of them, after an optional DNS prefix and '/', for example example.com/team"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('oauth.kubemint.dev/') || k == 'app.kubernetes.io/managed-by')",message="labels under oauth.kubemint.dev/ and app.kubernetes.io/managed-by are set by Kubemint itself: choose another key"
+	// +optional
+	Labels map[string]LabelValue `json:"labels,omitempty"`
+
+	// Annotations to add to the Secret, for example reloader.stakater.com/match: "true".
+	// Those under oauth.kubemint.dev/ are Kubemint's.
+	//
+	// +kubebuilder:validation:MaxProperties=32
+	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 317 && k.matches(r'^([a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*/)?[A-Za-z0-9]([-A-Za-z0-9_.]{0,61}[A-Za-z0-9])?$'))",message="the key of an annotation is letters, digits, '-', '_' and '.', at most 63 of them, after an optional DNS prefix and '/', for example example.com/owner"
+	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.startsWith('oauth.kubemint.dev/'))",message="annotations under oauth.kubemint.dev/ are set by Kubemint itself: choose another key"
+	// +optional
+	Annotations map[string]AnnotationValue `json:"annotations,omitempty"`
+}
+
+// OAuthClientStatus is what Kubemint last saw and did.
+type OAuthClientStatus struct {
+	// The metadata.generation that this status speaks of.
+	//
+	// +optional
+	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
+
+	// Ready: the credential in the Secret gets a token; the reason says why not. Stalled: somebody must act first.
+	// Wait for it with: kubectl wait --for=condition=Ready oauthclient/NAME
+	//
+	// +listType=map
+	// +listMapKey=type
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// The client identifier, NAMESPACE.NAME, which is also the sub of every token.
+	//
+	// +kubebuilder:validation:MaxLength=317
+	// +optional
+	ClientID string `json:"clientID,omitempty"`
+
+	// The Secret that holds the credentials.
+	//
+	// +kubebuilder:validation:MaxLength=253
+	// +optional
+	SecretName string `json:"secretName,omitempty"`
+
+	// The scopes that a token request of this client may name.
+	//
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	GrantedScopes []Scope `json:"grantedScopes,omitempty"`
+}
+
+// OAuthClient gives a workload an OAuth 2.0 identity. Kubemint writes its client_id and client_secret into a Secret in the
+// same namespace; with them the workload gets signed JWT access tokens (RFC 9068) from Kubemint's token endpoint by the
+// client credentials grant (RFC 6749, section 4.4), and calls other workloads with them.
+//
+// +kubebuilder:object:root=true
+// +kubebuilder:subresource:status
+// +kubebuilder:resource:path=oauthclients,singular=oauthclient,shortName=oac,categories=kubemint
+// +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the credential in the Secret gets a token"
+// +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready or not"
+// +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`,description="The Secret that holds the credentials"
+// +kubebuilder:printcolumn:name="Scopes",type=string,JSONPath=`.status.grantedScopes[*]`,description="The scopes that a token request may name"
+// +kubebuilder:printcolumn:name="Client ID",type=string,priority=1,JSONPath=`.status.clientID`,description="The client identifier, the sub of every token"
+// +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,description="What the Ready condition says"
+// +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
+type OAuthClient struct {
+	metav1.TypeMeta `json:",inline"`
+	// +optional
+	metav1.ObjectMeta `json:"metadata,omitzero"`
+
+	// What the client is to be.
+	//
+	// +required
+	Spec OAuthClientSpec `json:"spec"`
+
+	// What Kubemint last saw and did.
+	//
+	// +optional
+	Status OAuthClientStatus `json:"status,omitzero"`
+}
+
+// OAuthClientList is a list of OAuthClients.
+//
+// +kubebuilder:object:root=true
+type OAuthClientList struct {
+	metav1.TypeMeta `json:",inline"`
+	metav1.ListMeta `json:"metadata,omitzero"`
+	Items           []OAuthClient `json:"items"`
+}
+
+// ClientID returns the client identifier, NAMESPACE.NAME. A namespace has no dot, so that two clients never share one, and
+// the characters need no escaping anywhere. It is chosen by the server: nothing that a tenant writes can change it.
+func (c *OAuthClient) ClientID() string {
+	return c.Namespace + "." + c.Name
+}
+
+// SecretName returns the name of the Secret that is to hold the credentials.
+func (c *OAuthClient) SecretName() string {
+	if c.Spec.Secret.Name != "" {
+		return c.Spec.Secret.Name
+	}
+	return c.Name
+}
+
+// reservedClaims are the claims that spec.token.claims may not set: those of the token itself (RFC 7519, RFC 9068 and
+// OpenID Connect), those that carry permissions (RFC 9068, section 2.2.3.1), and those that APIs map to a user name.
+// The CRD's validation rule repeats the list; a test holds the two together.
+var reservedClaims = []string{
+	"iss", "sub", "aud", "exp", "nbf", "iat", "jti", "client_id", "scope", "scp", "azp", "cnf", "act", "may_act",
+	"auth_time", "acr", "amr", "nonce", "sid", "typ", "events", "token_use", "authorization_details",
+	"roles", "groups", "entitlements", "permissions",
+	"email", "email_verified", "preferred_username", "username", "user", "upn", "uid", "oid", "tid", "name",
+	"kubernetes", "kubernetes.io",
+}
+
+// ReservedClaim reports whether a claim name, in any case, is one that spec.token.claims may not set.
+func ReservedClaim(name string) bool {
+	name = strings.ToLower(name)
+	return slices.Contains(reservedClaims, name) || strings.HasPrefix(name, "kubernetes.io/")
+}

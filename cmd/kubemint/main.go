@@ -1,0 +1,88 @@
+// Kubemint gives workloads OAuth 2.0 identities: it reconciles OAuthClients into Secrets with client credentials, and issues
+// access tokens for them.
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"os"
+	"os/signal"
+	"runtime/debug"
+	"strings"
+	"syscall"
+
+	"github.com/go-logr/logr"
+	"github.com/spf13/cobra"
+	"k8s.io/klog/v2"
+	ctrl "sigs.k8s.io/controller-runtime"
+)
+
+// version is set by the linker.
+var version = ""
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
+	defer stop()
+	if err := newCommand().ExecuteContext(ctx); err != nil {
+		fmt.Fprintln(os.Stderr, "kubemint: "+oneLine(err))
+		os.Exit(1)
+	}
+}
+
+// oneLine returns an error's text without line breaks, which some libraries' errors have.
+func oneLine(err error) string {
+	return strings.Join(strings.Fields(err.Error()), " ")
+}
+
+func newCommand() *cobra.Command {
+	var o options
+	command := &cobra.Command{
+		Use:   "kubemint --issuer URL [flags]",
+		Short: "OAuth 2.0 identities for workloads in Kubernetes",
+		Long: `Kubemint gives workloads in a Kubernetes cluster OAuth 2.0 identities.
+
+It reconciles OAuthClients into Secrets with client credentials, and serves the token endpoint at which workloads
+exchange them for signed access tokens (client credentials grant), the key set, and the metadata to verify those with.`,
+		Example: `  # On a workstation, against the cluster of the current kubeconfig
+  kubemint --issuer https://localhost:8443 --namespace kubemint-system --log-format text`,
+		Version:       versionString(),
+		Args:          cobra.NoArgs,
+		SilenceUsage:  true,
+		SilenceErrors: true,
+		RunE: func(command *cobra.Command, _ []string) error {
+			if err := o.complete(); err != nil {
+				return err
+			}
+			return run(command.Context(), &o, newLogger(&o))
+		},
+	}
+	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
+		return fmt.Errorf("%w (kubemint --help lists the flags)", err)
+	})
+	command.Flags().SortFlags = false
+	o.addFlags(command.Flags())
+	return command
+}
+
+// newLogger returns the logger of the process, which controller-runtime and client-go use too.
+func newLogger(o *options) *slog.Logger {
+	handlerOptions := &slog.HandlerOptions{Level: o.logLevel}
+	var handler slog.Handler = slog.NewJSONHandler(os.Stderr, handlerOptions)
+	if o.logFormat == "text" {
+		handler = slog.NewTextHandler(os.Stderr, handlerOptions)
+	}
+	ctrl.SetLogger(logr.FromSlogHandler(handler))
+	klog.SetLogger(logr.FromSlogHandler(handler))
+	return slog.New(handler)
+}
+
+func versionString() string {
+	if version != "" {
+		return version
+	}
+	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
+		return build.Main.Version
+	}
+	return "(devel)"
+}

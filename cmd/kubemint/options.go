@@ -1,0 +1,160 @@
+package main
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/url"
+	"os"
+	"slices"
+	"strings"
+
+	"github.com/spf13/pflag"
+
+	"github.com/kubemint/kubemint/tokenserver/signing"
+)
+
+// Values of --tls-mode.
+const (
+	tlsManaged  = "managed"
+	tlsFiles    = "files"
+	tlsDisabled = "disabled"
+)
+
+// serviceAccountNamespace is where a pod finds the namespace it runs in.
+const serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/namespace"
+
+// options are the flags of kubemint.
+type options struct {
+	kubeconfig string
+	namespace  string
+
+	issuer          string
+	defaultAudience string
+	algorithm       string
+
+	tokenAddress   string
+	healthAddress  string
+	metricsAddress string
+
+	tlsMode     string
+	tlsCertFile string
+	tlsKeyFile  string
+	tlsHosts    []string
+	caFile      string
+
+	workers     int
+	leaderElect bool
+
+	logLevel  slog.Level
+	logFormat string
+}
+
+func (o *options) addFlags(flags *pflag.FlagSet) {
+	flags.StringVar(&o.issuer, "issuer", "", "URL of the issuer, the iss of every token: https, as clients and resource servers reach it (required)")
+	flags.StringVar(&o.defaultAudience, "default-audience", "", "aud of tokens (default: the issuer's URL)")
+	flags.StringVar(&o.algorithm, "signing-algorithm", string(signing.ES256), "algorithm of a signing key that is made: ES256 or RS256")
+
+	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster (default: $KUBECONFIG, else the pod's service account)")
+	flags.StringVar(&o.namespace, "namespace", "", "namespace of Kubemint's own Secrets and lease (default: $POD_NAMESPACE, else the pod's)")
+
+	flags.StringVar(&o.tokenAddress, "token-bind-address", ":8443", "address of the token endpoint, the key set and the metadata")
+	flags.StringVar(&o.healthAddress, "health-bind-address", ":8081", "address of /healthz and /readyz")
+	flags.StringVar(&o.metricsAddress, "metrics-bind-address", ":8080", "address of /metrics; 0 turns it off")
+
+	flags.StringVar(&o.tlsMode, "tls-mode", tlsManaged, "how the token endpoint gets its certificate: managed (Kubemint's own CA signs it), files (--tls-cert-file and --tls-key-file, reloaded when they change), or disabled (plain HTTP, for a proxy in front that ends TLS)")
+	flags.StringVar(&o.tlsCertFile, "tls-cert-file", "", "certificate chain, PEM, for --tls-mode=files")
+	flags.StringVar(&o.tlsKeyFile, "tls-key-file", "", "private key, PEM, for --tls-mode=files")
+	flags.StringSliceVar(&o.tlsHosts, "tls-hosts", nil, "further DNS names and IP addresses, beside the issuer's host, that the managed certificate is for")
+	flags.StringVar(&o.caFile, "ca-file", "", "CA certificate, PEM, that clients are given as ca.crt when --tls-mode is files or disabled")
+
+	flags.IntVar(&o.workers, "workers", 10, "OAuthClients reconciled at once, 1 to 100")
+	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica at a time run the controllers; all of them issue tokens")
+
+	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least level of log lines: DEBUG, INFO, WARN or ERROR")
+	flags.StringVar(&o.logFormat, "log-format", "json", "form of log lines: json or text")
+}
+
+// complete fills in defaults that depend on where kubemint runs, and checks the flags. An error says what to write.
+func (o *options) complete() error {
+	if err := o.completeIssuer(); err != nil {
+		return err
+	}
+	if err := o.completeTLS(); err != nil {
+		return err
+	}
+	if o.namespace == "" {
+		o.namespace = os.Getenv("POD_NAMESPACE")
+	}
+	if o.namespace == "" {
+		if inPod, err := os.ReadFile(serviceAccountNamespace); err == nil {
+			o.namespace = strings.TrimSpace(string(inPod))
+		}
+	}
+	if o.namespace == "" {
+		return errors.New("--namespace is missing: name the namespace for Kubemint's own Secrets, for example kubemint-system")
+	}
+	if o.algorithm != string(signing.ES256) && o.algorithm != string(signing.RS256) {
+		return fmt.Errorf("--signing-algorithm is %q: write ES256 or RS256", o.algorithm)
+	}
+	if o.workers < 1 || o.workers > 100 {
+		return fmt.Errorf("--workers is %d: write a number from 1 to 100", o.workers)
+	}
+	if o.logFormat != "json" && o.logFormat != "text" {
+		return fmt.Errorf("--log-format is %q: write json or text", o.logFormat)
+	}
+	return nil
+}
+
+// completeIssuer checks the issuer's URL (RFC 8414, section 2: https, no query, no fragment).
+func (o *options) completeIssuer() error {
+	const example = "for example https://kubemint.kubemint-system.svc"
+	if o.issuer == "" {
+		return errors.New("--issuer is missing: write the https URL at which clients and resource servers reach this server, " + example)
+	}
+	issuer, err := url.Parse(o.issuer)
+	switch {
+	case err != nil || issuer.Host == "" || issuer.Hostname() == "":
+		return fmt.Errorf("--issuer %q is not a URL: write one with scheme and host, %s", o.issuer, example)
+	case issuer.Scheme != "https":
+		return fmt.Errorf("--issuer %q is not https: OAuth 2.0 requires TLS (RFC 6749, section 3.2), also where a proxy ends it; write %s", o.issuer, example)
+	case issuer.RawQuery != "" || issuer.ForceQuery || issuer.Fragment != "" || strings.Contains(o.issuer, "#") || issuer.User != nil:
+		return fmt.Errorf("--issuer %q has a query, a fragment or a user: leave it out (RFC 8414, section 2)", o.issuer)
+	case issuer.RawPath != "" || strings.HasSuffix(issuer.Path, "/") || strings.Contains(issuer.Path, "//") || strings.Contains(issuer.Path, "/."):
+		return fmt.Errorf("--issuer %q must not end in a slash, and its path must be plain, %s", o.issuer, example)
+	}
+	if o.defaultAudience == "" {
+		o.defaultAudience = o.issuer
+	}
+	if !slices.Contains(o.tlsHosts, issuer.Hostname()) {
+		o.tlsHosts = append(o.tlsHosts, issuer.Hostname())
+	}
+	return nil
+}
+
+func (o *options) completeTLS() error {
+	files := o.tlsCertFile != "" || o.tlsKeyFile != ""
+	switch o.tlsMode {
+	case tlsManaged:
+		if files || o.caFile != "" {
+			return errors.New("--tls-cert-file, --tls-key-file and --ca-file do not go with --tls-mode=managed: add --tls-mode=files, or leave them out")
+		}
+	case tlsFiles:
+		if o.tlsCertFile == "" || o.tlsKeyFile == "" {
+			return errors.New("--tls-mode=files needs --tls-cert-file and --tls-key-file: name the mounted tls.crt and tls.key")
+		}
+	case tlsDisabled:
+		if files {
+			return errors.New("--tls-cert-file and --tls-key-file do not go with --tls-mode=disabled: leave them out, or write --tls-mode=files")
+		}
+	default:
+		return fmt.Errorf("--tls-mode is %q: write %s, %s or %s", o.tlsMode, tlsManaged, tlsFiles, tlsDisabled)
+	}
+	for _, host := range o.tlsHosts {
+		if net.ParseIP(host) == nil && strings.ContainsAny(host, ":/ ") {
+			return fmt.Errorf("--tls-hosts: %q is no host: write DNS names and IP addresses without scheme and port", host)
+		}
+	}
+	return nil
+}

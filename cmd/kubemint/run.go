@@ -1,0 +1,148 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"os"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+	"k8s.io/apimachinery/pkg/runtime"
+	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
+	"k8s.io/client-go/rest"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/controllers"
+	"github.com/kubemint/kubemint/tokenserver"
+	"github.com/kubemint/kubemint/tokenserver/grant"
+	"github.com/kubemint/kubemint/tokenserver/registry"
+)
+
+// run wires the two halves, which share nothing but the process: the token server with its registry, and the controllers. The
+// token server lives as long as the process; the controllers come and go with leadership and the API server.
+func run(ctx context.Context, o *options, log *slog.Logger) error {
+	config, err := connect(ctx, o.kubeconfig)
+	if err != nil {
+		return err
+	}
+	scheme := runtime.NewScheme()
+	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
+		return fmt.Errorf("register the API's kinds: %w", err)
+	}
+	issuer := grant.Issuer{URL: o.issuer, Audience: o.defaultAudience, Now: time.Now}
+
+	group, ctx := errgroup.WithContext(ctx)
+	if err := startTokenServer(ctx, group, o, config, scheme, issuer, log); err != nil {
+		return err
+	}
+	caCert, err := readCAFile(o)
+	if err != nil {
+		return err
+	}
+	c := &controllerManager{options: o, config: config, scheme: scheme, log: log,
+		issuer: controllers.Issuer{URL: issuer.URL, TokenURL: issuer.Endpoint(tokenserver.TokenPath), CACert: caCert}}
+	group.Go(func() error { return c.runAlways(ctx) })
+
+	log.Info("kubemint started", "version", versionString(), "issuer", o.issuer, "namespace", o.namespace)
+	err = group.Wait()
+	log.Info("kubemint stopped")
+	return err
+}
+
+// startTokenServer starts the registry, the token endpoint, and the servers of health and metrics.
+func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, log *slog.Logger) error {
+	clients, err := registry.New(config, scheme, o.namespace, log.With("component", "registry"))
+	if err != nil {
+		return err
+	}
+	getCertificate, err := serveCertificate(ctx, group, o, clients)
+	if err != nil {
+		return err
+	}
+	metrics := newMetrics(clients)
+	server, err := tokenserver.New(tokenserver.Config{
+		Issuer:         issuer,
+		Registry:       clients,
+		GetCertificate: getCertificate,
+		Observe:        metrics.observe,
+		Log:            log.With("component", "tokenserver"),
+	})
+	if err != nil {
+		return err
+	}
+	listener, err := listen("--token-bind-address", o.tokenAddress)
+	if err != nil {
+		return err
+	}
+	healthListener, err := listen("--health-bind-address", o.healthAddress)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return clients.Run(ctx) })
+	group.Go(func() error { return server.Serve(ctx, listener) })
+	group.Go(func() error { return serveHTTP(ctx, healthListener, healthHandler(clients.Ready)) })
+	if o.metricsAddress == "0" {
+		return nil
+	}
+	metricsListener, err := listen("--metrics-bind-address", o.metricsAddress)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return serveHTTP(ctx, metricsListener, metrics.handler()) })
+	return nil
+}
+
+// listen takes an address at once, so that one that is in use ends the start and not a goroutine.
+func listen(flag, address string) (net.Listener, error) {
+	listener, err := net.Listen("tcp", address)
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w: choose another address", flag, err)
+	}
+	return listener, nil
+}
+
+// readCAFile returns what clients are given as ca.crt: nil where it is the managed CA, empty where they need none.
+func readCAFile(o *options) ([]byte, error) {
+	switch {
+	case o.tlsMode == tlsManaged:
+		return nil, nil
+	case o.caFile == "":
+		return []byte{}, nil
+	}
+	caCert, err := os.ReadFile(o.caFile)
+	if err != nil {
+		return nil, fmt.Errorf("--ca-file: %w", err)
+	}
+	if !isCertificate(caCert) {
+		return nil, fmt.Errorf("--ca-file %s holds no certificate: it must be PEM (BEGIN CERTIFICATE)", o.caFile)
+	}
+	return caCert, nil
+}
+
+// serveHTTP serves plain HTTP until the context ends.
+func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	context.AfterFunc(ctx, func() { _ = server.Close() })
+	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("serve %s: %w", listener.Addr(), err)
+	}
+	return nil
+}
+
+// healthHandler answers /healthz while the process lives, and /readyz when it can issue tokens.
+func healthHandler(ready func() bool) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		if !ready() {
+			http.Error(w, "not ready: waiting for the first view of the cluster and a signing key", http.StatusServiceUnavailable)
+			return
+		}
+		fmt.Fprintln(w, "ok")
+	})
+	return mux
+}

@@ -1,0 +1,192 @@
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"maps"
+	"slices"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/credential"
+	"github.com/kubemint/kubemint/tokenserver/scope"
+)
+
+// desiredSecret is what the Secret of an OAuthClient should be, but for the client secret itself.
+type desiredSecret struct {
+	owner               metav1.OwnerReference
+	namespace, name     string
+	labels, annotations map[string]string
+	// data is every value but the client secret, which stands under secretKey.
+	data      map[string][]byte
+	secretKey string
+}
+
+// desiredSecret works out what an OAuthClient's Secret should be.
+func (r *OAuthClientReconciler) desiredSecret(ctx context.Context, c *v1alpha1.OAuthClient) (*desiredSecret, error) {
+	caCert, err := r.caCert(ctx)
+	if err != nil {
+		return nil, err
+	}
+	keys := c.Spec.Secret.Keys
+	desired := &desiredSecret{
+		owner:       ownerReference(c),
+		namespace:   c.Namespace,
+		name:        c.SecretName(),
+		labels:      map[string]string{},
+		annotations: map[string]string{},
+		secretKey:   string(keys.ClientSecret),
+		data: map[string][]byte{
+			string(keys.ClientID): []byte(c.ClientID()),
+			string(keys.Issuer):   []byte(r.Issuer.URL),
+			string(keys.TokenURL): []byte(r.Issuer.TokenURL),
+			string(keys.Scope):    []byte(scope.Granted(c.Spec.Scopes, c.Spec.DefaultScopes).Granted.String()),
+		},
+	}
+	if len(caCert) > 0 {
+		desired.data[string(keys.CACert)] = caCert
+	}
+	for key, value := range c.Spec.Secret.Template.Labels {
+		desired.labels[key] = string(value)
+	}
+	for key, value := range c.Spec.Secret.Template.Annotations {
+		desired.annotations[key] = string(value)
+	}
+	desired.labels[v1alpha1.LabelManagedBy] = v1alpha1.ManagedBy
+	desired.labels[v1alpha1.LabelComponent] = v1alpha1.ComponentClientCredentials
+	desired.labels[v1alpha1.LabelClientUID] = string(c.UID)
+	return desired, nil
+}
+
+// caCert returns the CA that clients are to trust: the one that the configuration names, or Kubemint's own.
+func (r *OAuthClientReconciler) caCert(ctx context.Context) ([]byte, error) {
+	if r.Issuer.CACert != nil {
+		return r.Issuer.CACert, nil
+	}
+	var ca corev1.Secret
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: v1alpha1.CertificateAuthoritySecretName}, &ca,
+		client.DisableReadYourWritesConsistency)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, err
+	}
+	if cert := ca.Data[v1alpha1.CACertificateKey]; err == nil && len(cert) > 0 {
+		return cert, nil
+	}
+	if err == nil || apierrors.IsNotFound(err) {
+		return nil, &problem{reason: v1alpha1.ReasonWaitingForCertificate,
+			message: "waiting for Kubemint's certificate authority: if this lasts, see the log of the kubemint controller"}
+	}
+	return nil, err
+}
+
+// inSync reports whether a Secret from the cache, whose values are sealed, is what it should be. Keys that others added to
+// it are theirs.
+func (d *desiredSecret) inSync(sealed *corev1.Secret) bool {
+	if sealed.Name != d.name || !contains(sealed.Labels, d.labels) || !contains(sealed.Annotations, d.annotations) {
+		return false
+	}
+	for key, value := range d.data {
+		if want := credential.Seal(value); string(sealed.Data[key]) != string(want[:]) {
+			return false
+		}
+	}
+	_, wellFormed := credential.Unseal(sealed.Data[d.secretKey])
+	return wellFormed
+}
+
+func contains(have, want map[string]string) bool {
+	for key, value := range want {
+		if got, ok := have[key]; !ok || got != value {
+			return false
+		}
+	}
+	return true
+}
+
+// build returns the Secret as it is first created.
+func (d *desiredSecret) build(clientSecret string) *corev1.Secret {
+	data := maps.Clone(d.data)
+	data[d.secretKey] = []byte(clientSecret)
+	return &corev1.Secret{
+		ObjectMeta: metav1.ObjectMeta{
+			Namespace: d.namespace, Name: d.name, Labels: d.labels, Annotations: d.annotations,
+			OwnerReferences: []metav1.OwnerReference{d.owner},
+		},
+		Type: v1alpha1.SecretTypeClientCredentials,
+		Data: data,
+	}
+}
+
+// changes are the keys, labels and annotations by which a Secret differed from what it should be.
+type changes struct {
+	names []string
+	// byHand is whether somebody else had changed one of them: it is no longer, or never was, Kubemint's by the Secret's
+	// managed fields.
+	byHand bool
+}
+
+// bring returns a live Secret with everything as it should be, and what had to change. What Kubemint once wrote and the
+// OAuthClient no longer asks for is removed; what others added stays.
+func (d *desiredSecret) bring(live *corev1.Secret, clientSecret string) (*corev1.Secret, changes) {
+	updated := live.DeepCopy()
+	owned := ownedFields(live.ManagedFields)
+	var c changes
+
+	want := d.build(clientSecret)
+	updated.Data = merge(updated.Data, want.Data, owned.Data, "", &c, func(a, b []byte) bool { return string(a) == string(b) })
+	equal := func(a, b string) bool { return a == b }
+	updated.Labels = merge(updated.Labels, want.Labels, owned.Metadata.Labels, "label ", &c, equal)
+	updated.Annotations = merge(updated.Annotations, want.Annotations, owned.Metadata.Annotations, "annotation ", &c, equal)
+	slices.Sort(c.names)
+	return updated, c
+}
+
+// merge brings one map to what it should be, and notes each change.
+func merge[V any](have, want map[string]V, owned map[string]json.RawMessage, kind string, c *changes, equal func(a, b V) bool) map[string]V {
+	if have == nil {
+		have = map[string]V{}
+	}
+	for key, value := range want {
+		if got, ok := have[key]; ok && equal(got, value) {
+			continue
+		}
+		have[key] = value
+		c.names = append(c.names, kind+key)
+		_, ours := owned["f:"+key]
+		c.byHand = c.byHand || !ours
+	}
+	for key := range have {
+		_, wanted := want[key]
+		if _, ours := owned["f:"+key]; ours && !wanted {
+			delete(have, key)
+			c.names = append(c.names, kind+key)
+		}
+	}
+	return have
+}
+
+// fields are the keys of a Secret's maps in the form of managed fields, each with the prefix "f:".
+type fields struct {
+	Data     map[string]json.RawMessage `json:"f:data"`
+	Metadata struct {
+		Labels      map[string]json.RawMessage `json:"f:labels"`
+		Annotations map[string]json.RawMessage `json:"f:annotations"`
+	} `json:"f:metadata"`
+}
+
+// ownedFields returns which keys of a Secret are Kubemint's by its managed fields: those that it wrote last.
+func ownedFields(managed []metav1.ManagedFieldsEntry) fields {
+	var owned fields
+	for _, entry := range managed {
+		if entry.Manager != v1alpha1.ManagedBy || entry.FieldsV1 == nil {
+			continue
+		}
+		// The API server wrote them; should they not parse, nothing is taken for ours.
+		_ = json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned)
+	}
+	return owned
+}

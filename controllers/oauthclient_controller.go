@@ -1,0 +1,168 @@
+// Package controllers reconciles OAuthClients into Secrets, and keeps the issuer's signing keys and serving certificate.
+package controllers
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/tools/events"
+	ctrl "sigs.k8s.io/controller-runtime"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/scope"
+)
+
+// +kubebuilder:rbac:groups=oauth.kubemint.dev,resources=oauthclients,verbs=get;list;watch
+// +kubebuilder:rbac:groups=oauth.kubemint.dev,resources=oauthclients/status,verbs=patch
+// +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
+// +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
+
+// OAuthClientReconciler gives every OAuthClient a Secret with credentials, and reports in its status.
+type OAuthClientReconciler struct {
+	// Client reads from the cache, in which Secrets are sealed (see CacheOptions), and writes.
+	Client client.Client
+	// Live reads from the API server. Whatever is generated or overwritten is read live first.
+	Live   client.Reader
+	Events events.EventRecorder
+	// Namespace is Kubemint's own.
+	Namespace string
+	// Issuer is what every client's Secret says of the issuer.
+	Issuer Issuer
+	// Workers is how many OAuthClients are reconciled at once.
+	Workers int
+	Now     func() time.Time
+}
+
+// Issuer is what every client's Secret says of the issuer.
+type Issuer struct {
+	URL      string
+	TokenURL string
+	// CACert is the CA that clients verify the token endpoint with, in PEM; empty where they need none. It is nil where
+	// Kubemint's own CA signs: then its certificate is read from the CA's Secret.
+	CACert []byte
+}
+
+// Reconcile makes one OAuthClient's Secret what it should be, and then says so in the status, in one write; where both are
+// as they should be it writes nothing.
+func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request) (ctrl.Result, error) {
+	var oauthClient v1alpha1.OAuthClient
+	if err := r.Client.Get(ctx, req.NamespacedName, &oauthClient); err != nil {
+		return ctrl.Result{}, client.IgnoreNotFound(err)
+	}
+	if !oauthClient.DeletionTimestamp.IsZero() {
+		return ctrl.Result{}, nil // The garbage collector removes the Secret by its owner reference.
+	}
+
+	outcome, err := r.syncSecret(ctx, &oauthClient)
+	var problem *problem
+	if err != nil && !errors.As(err, &problem) {
+		return ctrl.Result{}, err
+	}
+	status := r.statusFor(&oauthClient, outcome, problem)
+	changed := !equality.Semantic.DeepEqual(status, oauthClient.Status)
+	if changed {
+		if err := r.applyStatus(ctx, &oauthClient, status); err != nil {
+			return ctrl.Result{}, err
+		}
+	}
+	r.tell(ctx, &oauthClient, outcome, problem, changed)
+	if problem != nil {
+		return ctrl.Result{RequeueAfter: r.retryAfter(status)}, nil
+	}
+	return ctrl.Result{}, nil
+}
+
+// statusFor returns the status of an OAuthClient after its Secret was seen to.
+func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outcome, problem *problem) v1alpha1.OAuthClientStatus {
+	status := v1alpha1.OAuthClientStatus{
+		ObservedGeneration: c.Generation,
+		ClientID:           c.ClientID(),
+		SecretName:         outcome.secretName,
+	}
+	for _, token := range scope.Granted(c.Spec.Scopes, c.Spec.DefaultScopes).Granted.Tokens() {
+		status.GrantedScopes = append(status.GrantedScopes, v1alpha1.Scope(token))
+	}
+
+	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue,
+		Reason: v1alpha1.ReasonIssued, Message: fmt.Sprintf("Secret %q holds working credentials", outcome.secretName)}
+	switch {
+	case problem != nil:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, problem.reason, problem.message
+	case c.Spec.Suspend:
+		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonSuspended
+		ready.Message = "no token is issued while spec.suspend is true; the credentials are kept"
+	}
+	r.setCondition(c, &status, ready)
+	if problem != nil && problem.stalled {
+		r.setCondition(c, &status, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue,
+			Reason: problem.reason, Message: problem.message})
+	}
+	return status
+}
+
+// setCondition adds a condition to a new status; its transition time goes on from the old one where it did not change.
+func (r *OAuthClientReconciler) setCondition(c *v1alpha1.OAuthClient, status *v1alpha1.OAuthClientStatus, condition metav1.Condition) {
+	condition.ObservedGeneration = c.Generation
+	condition.LastTransitionTime = metav1.NewTime(r.Now().Truncate(time.Second))
+	if old := meta.FindStatusCondition(c.Status.Conditions, condition.Type); old != nil && old.Status == condition.Status {
+		condition.LastTransitionTime = old.LastTransitionTime
+	}
+	status.Conditions = append(status.Conditions, condition)
+}
+
+// applyStatus writes the status by server-side apply. The UID keeps it from an object that was deleted and made anew.
+func (r *OAuthClientReconciler) applyStatus(ctx context.Context, c *v1alpha1.OAuthClient, status v1alpha1.OAuthClientStatus) error {
+	patch, err := json.Marshal(map[string]any{
+		"apiVersion": v1alpha1.GroupVersion.String(),
+		"kind":       "OAuthClient",
+		"metadata":   map[string]any{"name": c.Name, "namespace": c.Namespace, "uid": c.UID},
+		"status":     status,
+	})
+	if err != nil {
+		return fmt.Errorf("encode the status: %w", err)
+	}
+	target := &v1alpha1.OAuthClient{ObjectMeta: metav1.ObjectMeta{Name: c.Name, Namespace: c.Namespace}}
+	err = r.Client.Status().Patch(ctx, target, client.RawPatch(types.ApplyPatchType, patch), client.ForceOwnership)
+	if client.IgnoreNotFound(err) != nil {
+		return fmt.Errorf("apply the status: %w", err)
+	}
+	return nil
+}
+
+// tell records what was done as an event, and a new problem as an event and a log line.
+func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClient, outcome outcome, problem *problem, changed bool) {
+	if outcome.event != "" {
+		eventType := corev1.EventTypeNormal
+		if outcome.event == v1alpha1.EventSecretRepaired {
+			eventType = corev1.EventTypeWarning
+		}
+		r.Events.Eventf(c, nil, eventType, outcome.event, "WriteSecret", "%s", outcome.message)
+		log.FromContext(ctx).Info("Secret written", "secret", outcome.secretName, "event", outcome.event)
+	}
+	if problem != nil && changed {
+		r.Events.Eventf(c, nil, corev1.EventTypeWarning, problem.reason, "WriteSecret", "%s", problem.message)
+		log.FromContext(ctx).Info("OAuthClient is not ready", "reason", problem.reason, "message", problem.message)
+	}
+}
+
+// Bounds of the time between two tries to get past a problem.
+const (
+	minRetry = time.Second
+	maxRetry = time.Minute
+)
+
+// retryAfter backs off exponentially without keeping count: the next try comes after as long as the problem has lasted.
+func (r *OAuthClientReconciler) retryAfter(status v1alpha1.OAuthClientStatus) time.Duration {
+	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
+	return min(max(r.Now().Sub(ready.LastTransitionTime.Time), minRetry), maxRetry)
+}

@@ -1,0 +1,227 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"strings"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/controllers/rotation"
+)
+
+// outcome is what became of an OAuthClient's Secret.
+type outcome struct {
+	// secretName is the Secret that holds the credentials now; empty where there is none.
+	secretName string
+	// event and message tell what was written; empty where nothing was.
+	event, message string
+}
+
+// syncSecret makes the Secret of an OAuthClient what it should be. The cache decides whether anything needs doing; what is
+// then done rests on a live read, so that no stale cache can make a second secret or overwrite somebody's change.
+func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAuthClient) (outcome, error) {
+	desired, err := r.desiredSecret(ctx, c)
+	if err != nil {
+		return outcome{secretName: c.Status.SecretName}, err
+	}
+	cached, err := r.cachedSecrets(ctx, c)
+	if err != nil {
+		return outcome{}, err
+	}
+	followed := c.Status.ObservedGeneration == c.Generation
+	if followed && len(cached) == 1 && desired.inSync(&cached[0]) {
+		return outcome{secretName: desired.name}, nil
+	}
+
+	current, former, err := r.liveSecrets(ctx, c)
+	if err != nil {
+		return outcome{}, err
+	}
+	var result outcome
+	if current == nil {
+		result, err = r.createSecret(ctx, c, desired, former)
+	} else {
+		result, err = r.updateSecret(ctx, c, desired, current)
+	}
+	if err != nil {
+		if len(former) > 0 { // The credential stays where it was until the new name can be had.
+			result.secretName = former[0].Name
+		}
+		return result, err
+	}
+	return result, r.deleteSecrets(ctx, former)
+}
+
+// cachedSecrets returns the Secrets that an OAuthClient owns, sealed.
+func (r *OAuthClientReconciler) cachedSecrets(ctx context.Context, c *v1alpha1.OAuthClient) ([]corev1.Secret, error) {
+	var owned corev1.SecretList
+	// The list may be older than our own last write: at worst a live read follows that finds nothing to do.
+	if err := r.Client.List(ctx, &owned, client.InNamespace(c.Namespace), client.MatchingFields{indexOwner: string(c.UID)},
+		client.DisableReadYourWritesConsistency); err != nil {
+		return nil, fmt.Errorf("list the OAuthClient's Secrets: %w", err)
+	}
+	return owned.Items, nil
+}
+
+// liveSecrets returns the Secret of the wanted name, or nil, and those that the OAuthClient owns under former names.
+func (r *OAuthClientReconciler) liveSecrets(ctx context.Context, c *v1alpha1.OAuthClient) (current *corev1.Secret, former []corev1.Secret, err error) {
+	current = &corev1.Secret{}
+	err = r.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.SecretName()}, current)
+	if apierrors.IsNotFound(err) {
+		current, err = nil, nil
+	}
+	if err != nil {
+		return nil, nil, fmt.Errorf("read Secret %q: %w", c.SecretName(), err)
+	}
+	if c.Generation == 1 {
+		return current, nil, nil // The spec never changed, so that there is no former name.
+	}
+	var labelled corev1.SecretList
+	if err := r.Live.List(ctx, &labelled, client.InNamespace(c.Namespace),
+		client.MatchingLabels{v1alpha1.LabelClientUID: string(c.UID)}); err != nil {
+		return nil, nil, fmt.Errorf("list the OAuthClient's Secrets: %w", err)
+	}
+	former = slices.DeleteFunc(labelled.Items, func(s corev1.Secret) bool {
+		return s.Name == c.SecretName() || !metav1.IsControlledBy(&s, c) || !s.DeletionTimestamp.IsZero()
+	})
+	return current, former, nil
+}
+
+// createSecret makes the Secret, with the credential of a former one where the name changed. Creating never overwrites: if
+// the name was taken in the meantime, the API server refuses, and nothing is lost but the attempt.
+func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret, former []corev1.Secret) (outcome, error) {
+	if rival, err := r.olderRival(ctx, c); err != nil {
+		return outcome{}, err
+	} else if rival != "" {
+		return outcome{}, secretConflict("Secret %q is also wanted by OAuthClient %q, which is older: choose another spec.secret.name", desired.name, rival)
+	}
+	decision := rotation.ClientSecret(credentialIn(desired.secretKey, former...))
+	secret := desired.build(decision.Secret)
+	if err := r.Client.Create(ctx, secret); err != nil {
+		return outcome{}, writeFailed(desired.name, err)
+	}
+	result := outcome{secretName: desired.name}
+	switch {
+	case len(former) > 0 && !decision.Generated:
+		result.event = v1alpha1.EventSecretRenamed
+		result.message = fmt.Sprintf("the credential moved from Secret %q to %q", former[0].Name, desired.name)
+	case c.Status.SecretName == desired.name:
+		result.event = v1alpha1.EventSecretRepaired
+		result.message = fmt.Sprintf("Secret %q was gone: made again with a new client secret", desired.name)
+	default:
+		result.event = v1alpha1.EventSecretCreated
+		result.message = fmt.Sprintf("Secret %q made for client %s", desired.name, c.ClientID())
+	}
+	return result, nil
+}
+
+// updateSecret brings an existing Secret of the OAuthClient to what it should be. Somebody else's is never touched.
+func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret, live *corev1.Secret) (outcome, error) {
+	if !metav1.IsControlledBy(live, c) {
+		return outcome{}, takenBy(c, live)
+	}
+	if !live.DeletionTimestamp.IsZero() {
+		return outcome{}, fmt.Errorf("secret %q is being deleted", live.Name) // Tried again when it is gone.
+	}
+	decision := rotation.ClientSecret(credentialIn(desired.secretKey, *live))
+	updated, changes := desired.bring(live, decision.Secret)
+	result := outcome{secretName: desired.name}
+	if len(changes.names) == 0 {
+		return result, nil
+	}
+	// The resourceVersion of the live read makes a write in between a conflict, and so another try.
+	if err := r.Client.Update(ctx, updated); err != nil {
+		return outcome{secretName: desired.name}, writeFailed(desired.name, err)
+	}
+	what := strings.Join(changes.names, ", ")
+	if changes.byHand && c.Status.ObservedGeneration == c.Generation {
+		result.event = v1alpha1.EventSecretRepaired
+		result.message = fmt.Sprintf("Secret %q had been changed by somebody else and was made good: %s", desired.name, what)
+		if decision.Generated {
+			result.message += "; the client secret was lost, a new one was made"
+		}
+	} else {
+		result.event = v1alpha1.EventSecretUpdated
+		result.message = fmt.Sprintf("Secret %q updated: %s", desired.name, what)
+	}
+	return result, nil
+}
+
+// deleteSecrets removes Secrets of former names. The preconditions keep it from any that changed hands since they were read.
+func (r *OAuthClientReconciler) deleteSecrets(ctx context.Context, secrets []corev1.Secret) error {
+	for i := range secrets {
+		s := &secrets[i]
+		err := r.Client.Delete(ctx, s, client.Preconditions{UID: &s.UID, ResourceVersion: &s.ResourceVersion})
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("delete the former Secret %q: %w", s.Name, err)
+		}
+	}
+	return nil
+}
+
+// olderRival returns the name of an OAuthClient that wants the same Secret and was created before this one.
+func (r *OAuthClientReconciler) olderRival(ctx context.Context, c *v1alpha1.OAuthClient) (string, error) {
+	var wanting v1alpha1.OAuthClientList
+	if err := r.Client.List(ctx, &wanting, client.InNamespace(c.Namespace), client.MatchingFields{indexSecretName: c.SecretName()},
+		client.DisableReadYourWritesConsistency); err != nil {
+		return "", fmt.Errorf("list the OAuthClients that want Secret %q: %w", c.SecretName(), err)
+	}
+	for i := range wanting.Items {
+		if rival := &wanting.Items[i]; rival.UID != c.UID && rival.DeletionTimestamp.IsZero() && older(rival, c) {
+			return rival.Name, nil
+		}
+	}
+	return "", nil
+}
+
+func older(a, b *v1alpha1.OAuthClient) bool {
+	if a.CreationTimestamp.Equal(&b.CreationTimestamp) {
+		return a.UID < b.UID
+	}
+	return a.CreationTimestamp.Before(&b.CreationTimestamp)
+}
+
+// takenBy says whose a Secret is that this OAuthClient wants and does not own.
+func takenBy(c *v1alpha1.OAuthClient, live *corev1.Secret) *problem {
+	owner := metav1.GetControllerOfNoCopy(live)
+	switch {
+	case owner == nil:
+		return secretConflict("Secret %q exists and is not this OAuthClient's: choose another spec.secret.name, or delete the Secret if nothing uses it", live.Name)
+	case owner.Kind == "OAuthClient" && owner.Name == c.Name:
+		return secretConflict("Secret %q belongs to a former OAuthClient of the same name: the garbage collector will remove it shortly", live.Name)
+	default:
+		return secretConflict("Secret %q belongs to %s %q: choose another spec.secret.name", live.Name, owner.Kind, owner.Name)
+	}
+}
+
+// credentialIn returns the client secret that Secrets hold, or "": the one under key if any does, else one under another key,
+// where it stands when the key was renamed.
+func credentialIn(key string, secrets ...corev1.Secret) string {
+	var elsewhere string
+	for i := range secrets {
+		if value := string(secrets[i].Data[key]); rotation.Usable(value) {
+			return value
+		}
+		for _, value := range secrets[i].Data {
+			if rotation.Usable(string(value)) {
+				elsewhere = string(value)
+			}
+		}
+	}
+	return elsewhere
+}
+
+// ownerReference makes the OAuthClient the controller of its Secret, so that the garbage collector deletes it with its owner.
+// It does not block the owner's deletion, which would need a right on finalizers.
+func ownerReference(c *v1alpha1.OAuthClient) metav1.OwnerReference {
+	return metav1.OwnerReference{
+		APIVersion: v1alpha1.GroupVersion.String(), Kind: "OAuthClient", Name: c.Name, UID: c.UID, Controller: ptr.To(true),
+	}
+}

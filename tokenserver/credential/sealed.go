@@ -1,0 +1,37 @@
+package credential
+
+import "crypto/sha256"
+
+// Sealed is what memory keeps of a value in a Secret: whether it is a well-formed client secret, and its SHA-256. Every value
+// is sealed alike, so that nobody needs to know beforehand which key of a Secret holds the client secret.
+type Sealed [1 + sha256.Size]byte
+
+// Seal seals one value.
+func Seal(value []byte) Sealed {
+	var sealed Sealed
+	if WellFormed(string(value)) {
+		sealed[0] = 1
+	}
+	digest := sha256.Sum256(value)
+	copy(sealed[1:], digest[:])
+	return sealed
+}
+
+// SealData replaces each value of a Secret's data by its sealed form.
+func SealData(data map[string][]byte) map[string][]byte {
+	sealed := make(map[string][]byte, len(data))
+	for key, value := range data {
+		s := Seal(value)
+		sealed[key] = s[:]
+	}
+	return sealed
+}
+
+// Unseal returns the digest of a sealed value, and whether the value was a well-formed client secret.
+func Unseal(value []byte) (digest Digest, wellFormed bool) {
+	if len(value) != len(Sealed{}) {
+		return Digest{}, false
+	}
+	copy(digest[:], value[1:])
+	return digest, value[0] == 1
+}

@@ -1,0 +1,89 @@
+package tokenserver
+
+import (
+	"crypto/sha256"
+	"encoding/base64"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"strconv"
+	"time"
+
+	"github.com/kubemint/kubemint/tokenserver/clientauth"
+	"github.com/kubemint/kubemint/tokenserver/grant"
+	"github.com/kubemint/kubemint/tokenserver/oauth2"
+	"github.com/kubemint/kubemint/tokenserver/signing"
+)
+
+// PublishedMaxAge is how long verifiers may keep the key set and the metadata. No key may sign before it has been published
+// for that long.
+const PublishedMaxAge = 5 * time.Minute
+
+// document is the authorization server's metadata (RFC 8414, section 2). response_types_supported is left out, though it
+// is named as required there: this server has no authorization endpoint, and section 3.2 forbids an empty list.
+type document struct {
+	Issuer                string              `json:"issuer"`
+	TokenEndpoint         string              `json:"token_endpoint"`
+	JWKSURI               string              `json:"jwks_uri"`
+	GrantTypes            []string            `json:"grant_types_supported"`
+	TokenEndpointMethods  []clientauth.Method `json:"token_endpoint_auth_methods_supported"`
+	IDTokenSigningMethods []signing.Algorithm `json:"id_token_signing_alg_values_supported"`
+}
+
+// metadata serves the same document where RFC 8414 and where OpenID Connect Discovery look for it. It issues no ID tokens,
+// but verifiers that know only the latter (kube-apiserver, go-oidc) learn there which algorithms the tokens may have.
+func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
+	if !allow(w, r, http.MethodGet, http.MethodHead) {
+		return
+	}
+	ring := s.Registry.Ring()
+	if ring == nil {
+		oauth2.Unavailable.Write(w)
+		return
+	}
+	body, err := json.Marshal(document{
+		Issuer:                s.Issuer.URL,
+		TokenEndpoint:         s.Issuer.Endpoint(TokenPath),
+		JWKSURI:               s.Issuer.Endpoint(JWKSPath),
+		GrantTypes:            []string{grant.ClientCredentials},
+		TokenEndpointMethods:  clientauth.Methods,
+		IDTokenSigningMethods: ring.Algorithms(),
+	})
+	if err != nil {
+		panic("tokenserver: the metadata did not encode: " + err.Error())
+	}
+	publish(w, r, "application/json", body)
+}
+
+// jwks serves the key set.
+func (s *Server) jwks(w http.ResponseWriter, r *http.Request) {
+	if !allow(w, r, http.MethodGet, http.MethodHead) {
+		return
+	}
+	ring := s.Registry.Ring()
+	if ring == nil {
+		oauth2.Unavailable.Write(w)
+		return
+	}
+	publish(w, r, "application/jwk-set+json", ring.JWKS())
+}
+
+// publish answers with a public document that may be cached, and not at all with its body where the caller has it.
+func publish(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
+	digest := sha256.Sum256(body)
+	etag := `"` + base64.RawURLEncoding.EncodeToString(digest[:12]) + `"`
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(PublishedMaxAge.Seconds())))
+	header.Set("ETag", etag)
+	header.Set("X-Content-Type-Options", "nosniff")
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
+	}
+}

@@ -1,0 +1,113 @@
+// Package oauth2 holds what a token endpoint says and how it is written: protocol errors as values, JSON responses, and the
+// strict parsing of form bodies.
+package oauth2
+
+import (
+	"encoding/json"
+	"net/http"
+	"strconv"
+)
+
+// Error is an error response of the token endpoint (RFC 6749, section 5.2). Description is a constant text: it never holds
+// what a caller sent, nor what went wrong inside.
+type Error struct {
+	Status      int    `json:"-"`
+	Code        string `json:"error"`
+	Description string `json:"error_description,omitempty"`
+	// Cause says in the audit log why a request was refused. It is not sent.
+	Cause string `json:"-"`
+}
+
+func (e *Error) Error() string {
+	if e.Cause != "" {
+		return e.Code + ": " + e.Cause
+	}
+	return e.Code + ": " + e.Description
+}
+
+// Because returns the error with a cause for the audit log.
+func (e *Error) Because(cause string) *Error {
+	with := *e
+	with.Cause = cause
+	return &with
+}
+
+// InvalidClient is the one answer to every failed client authentication: whether the client is unknown, the secret wrong or
+// the method not supported, the bytes are the same (RFC 6749, section 5.2; RFC 9110, section 15.5.2).
+var InvalidClient = &Error{Status: http.StatusUnauthorized, Code: "invalid_client",
+	Description: "client authentication failed: check client_id and client_secret"}
+
+// InvalidRequest is the answer to a request that is malformed.
+func InvalidRequest(description string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_request", Description: description}
+}
+
+// UnsupportedGrantType is the answer to any grant but client credentials.
+var UnsupportedGrantType = &Error{Status: http.StatusBadRequest, Code: "unsupported_grant_type",
+	Description: "grant_type must be client_credentials"}
+
+// UnauthorizedClient is the answer to a client that authenticated but may get no token.
+func UnauthorizedClient(description string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "unauthorized_client", Description: description}
+}
+
+// InvalidScope is the answer to a request for scopes that are malformed or not granted.
+func InvalidScope(description string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description}
+}
+
+// Errors that are the server's, in the form that OAuth clients parse.
+var (
+	ServerError = &Error{Status: http.StatusInternalServerError, Code: "server_error",
+		Description: "the token could not be issued: try again, and tell the operators of this issuer if it lasts"}
+	Unavailable = &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable",
+		Description: "this server is not ready: try again shortly"}
+)
+
+// retryAfter is how long, in seconds, a client should wait when the server is not ready.
+const retryAfter = 2
+
+// challenge is the WWW-Authenticate of a 401 (RFC 7617).
+const challenge = `Basic realm="kubemint", charset="UTF-8"`
+
+// Write answers a request with the error.
+func (e *Error) Write(w http.ResponseWriter) {
+	switch e.Status {
+	case http.StatusUnauthorized:
+		w.Header().Set("WWW-Authenticate", challenge)
+	case http.StatusServiceUnavailable:
+		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	writeJSON(w, e.Status, e)
+}
+
+// Token is a successful response of the token endpoint (RFC 6749, section 5.1).
+type Token struct {
+	AccessToken string `json:"access_token"`
+	TokenType   string `json:"token_type"`
+	// ExpiresIn is in seconds.
+	ExpiresIn int64  `json:"expires_in"`
+	Scope     string `json:"scope"`
+}
+
+// Write answers a request with the token.
+func (t *Token) Write(w http.ResponseWriter) {
+	writeJSON(w, http.StatusOK, t)
+}
+
+// writeJSON writes a response of the token endpoint. None may be cached (RFC 6749, section 5.1).
+func writeJSON(w http.ResponseWriter, status int, body any) {
+	encoded, err := json.Marshal(body)
+	if err != nil {
+		panic("oauth2: a response of plain strings and numbers did not encode: " + err.Error())
+	}
+	header := w.Header()
+	header.Set("Content-Type", "application/json")
+	header.Set("Content-Length", strconv.Itoa(len(encoded)))
+	header.Set("Cache-Control", "no-store")
+	header.Set("Pragma", "no-cache")
+	header.Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(status)
+	// A failed write means that the caller has gone: there is nobody to tell.
+	_, _ = w.Write(encoded)
+}

@@ -1,0 +1,118 @@
+// Package scope holds the grammar of OAuth scopes, sets of them, and the one function that says what a client may ask for.
+package scope
+
+import (
+	"errors"
+	"slices"
+	"strings"
+)
+
+// Bounds of a request's scope parameter. A client has at most 64 scopes of at most 128 bytes.
+const (
+	maxTokens = 64
+	maxBytes  = maxTokens * (128 + 1)
+)
+
+// Errors of Parse and Select. Neither says which scope was at fault, so that nobody learns from them which scopes exist.
+var (
+	ErrMalformed  = errors.New("the scope parameter is scope tokens separated by single spaces (RFC 6749, section 3.3)")
+	ErrNotGranted = errors.New("a requested scope is not granted to this client")
+	ErrNone       = errors.New("no scope was requested, and this client has no default scope")
+)
+
+// Set is a set of scopes, sorted and without duplicates. The zero Set is empty.
+type Set struct{ tokens []string }
+
+// NewSet returns the set of those tokens that are scope tokens.
+func NewSet[S ~string](tokens ...S) Set {
+	valid := make([]string, 0, len(tokens))
+	for _, token := range tokens {
+		if validToken(string(token)) {
+			valid = append(valid, string(token))
+		}
+	}
+	slices.Sort(valid)
+	return Set{tokens: slices.Compact(valid)}
+}
+
+// Tokens returns the scopes of the set, sorted. The caller must not change the slice.
+func (s Set) Tokens() []string { return s.tokens }
+
+// String returns the set as a scope parameter or claim.
+func (s Set) String() string { return strings.Join(s.tokens, " ") }
+
+// Empty reports whether the set has no scope.
+func (s Set) Empty() bool { return len(s.tokens) == 0 }
+
+func (s Set) contains(token string) bool {
+	_, found := slices.BinarySearch(s.tokens, token)
+	return found
+}
+
+// within returns the scopes of s that are also in other.
+func (s Set) within(other Set) Set {
+	return Set{tokens: slices.DeleteFunc(slices.Clone(s.tokens), func(token string) bool { return !other.contains(token) })}
+}
+
+// Grant is what a client may ask for.
+type Grant struct {
+	// Granted are the scopes that a request may name.
+	Granted Set
+	// Default are the scopes of a request that names none.
+	Default Set
+}
+
+// Granted says what a client may ask for, given what its OAuthClient states. The controller calls it to report, the token
+// server to decide, so that the two cannot differ.
+func Granted[S ~string](scopes, defaultScopes []S) Grant {
+	granted := NewSet(scopes...)
+	if len(defaultScopes) == 0 {
+		return Grant{Granted: granted, Default: granted}
+	}
+	return Grant{Granted: granted, Default: NewSet(defaultScopes...).within(granted)}
+}
+
+// Select returns the scopes of a token for a request's scope parameter: those that it names, all of which must be granted, or
+// the client's defaults where it names none. Matching is exact and case-sensitive. The errors are those of this package.
+func (g Grant) Select(parameter string) (Set, error) {
+	if parameter == "" {
+		if g.Default.Empty() {
+			return Set{}, ErrNone
+		}
+		return g.Default, nil
+	}
+	requested, err := Parse(parameter)
+	if err != nil {
+		return Set{}, err
+	}
+	for _, token := range requested.tokens {
+		if !g.Granted.contains(token) {
+			return Set{}, ErrNotGranted
+		}
+	}
+	return requested, nil
+}
+
+// Parse parses a scope parameter by RFC 6749, section 3.3: scope tokens with one space between each.
+func Parse(parameter string) (Set, error) {
+	if len(parameter) > maxBytes || strings.Count(parameter, " ") >= maxTokens {
+		return Set{}, ErrMalformed
+	}
+	tokens := strings.Split(parameter, " ")
+	for _, token := range tokens {
+		if !validToken(token) {
+			return Set{}, ErrMalformed
+		}
+	}
+	return NewSet(tokens...), nil
+}
+
+// validToken checks scope-token = 1*( %x21 / %x23-5B / %x5D-7E ).
+func validToken(token string) bool {
+	for i := range len(token) {
+		if c := token[i]; c <= ' ' || c == '"' || c == '\\' || c >= 0x7f {
+			return false
+		}
+	}
+	return token != ""
+}

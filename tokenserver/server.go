@@ -1,0 +1,158 @@
+// Package tokenserver is the HTTP server that issues access tokens by the client credentials grant, and publishes the keys
+// and the metadata that resource servers verify them with. It answers every request from memory.
+package tokenserver
+
+import (
+	"context"
+	"crypto/tls"
+	"errors"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/url"
+	"runtime/debug"
+	"strings"
+	"time"
+
+	"github.com/kubemint/kubemint/tokenserver/grant"
+	"github.com/kubemint/kubemint/tokenserver/oauth2"
+	"github.com/kubemint/kubemint/tokenserver/signing"
+)
+
+// Paths below the issuer's URL.
+const (
+	TokenPath = "/oauth2/token"
+	JWKSPath  = "/oauth2/jwks"
+)
+
+// Bounds on what a caller may take of the server before it has shown who it is.
+const (
+	readHeaderTimeout = 5 * time.Second
+	readTimeout       = 10 * time.Second
+	writeTimeout      = 10 * time.Second
+	idleTimeout       = 2 * time.Minute
+	maxHeaderBytes    = 16 << 10
+	maxBodyBytes      = 64 << 10
+
+	// drainTimeout is how long requests under way may take to end when the server stops.
+	drainTimeout = 15 * time.Second
+)
+
+// Registry is what the server knows of the cluster.
+type Registry interface {
+	// Client returns the client with an identifier, or nil.
+	Client(id string) *grant.Client
+	// Ring returns the signing keys, or nil before they have been seen.
+	Ring() *signing.Ring
+	// Ready reports whether requests can be answered: all clients have been seen, and there is a key to sign with.
+	Ready() bool
+}
+
+// Config is what a server needs.
+type Config struct {
+	// Issuer is what every token has in common.
+	Issuer   grant.Issuer
+	Registry Registry
+	// GetCertificate returns the serving certificate. Nil means plain HTTP, for a proxy in front to end TLS.
+	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Observe is told the outcome of each token request: "issued", or the error code. It may be nil.
+	Observe func(outcome string)
+	Log     *slog.Logger
+}
+
+// Server answers the endpoints of one issuer.
+type Server struct {
+	Config
+	routes map[string]http.HandlerFunc
+}
+
+// New returns a server for an issuer, whose URL must be absolute.
+func New(config Config) (*Server, error) {
+	issuer, err := url.Parse(config.Issuer.URL)
+	if err != nil {
+		return nil, fmt.Errorf("parse the issuer's URL: %w", err)
+	}
+	if config.Observe == nil {
+		config.Observe = func(string) {}
+	}
+	s := &Server{Config: config}
+	base := strings.TrimSuffix(issuer.Path, "/")
+	s.routes = map[string]http.HandlerFunc{
+		base + TokenPath: s.token,
+		base + JWKSPath:  s.jwks,
+		// RFC 8414, section 3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery after it.
+		"/.well-known/oauth-authorization-server" + base: s.metadata,
+		base + "/.well-known/openid-configuration":       s.metadata,
+	}
+	return s, nil
+}
+
+// ServeHTTP routes by exact path. http.ServeMux would redirect a path that is not clean, and a client that follows would
+// send its credentials again.
+func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	defer s.recover(w, r)
+	route, ok := s.routes[r.URL.Path]
+	if !ok {
+		http.Error(w, "not found", http.StatusNotFound)
+		return
+	}
+	route(w, r)
+}
+
+// recover answers a request whose handler panicked. The process lives on.
+func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
+	if cause := recover(); cause != nil {
+		s.Log.Error("handler panicked", "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
+		oauth2.ServerError.Write(w)
+	}
+}
+
+// Serve answers requests on a listener until the context ends, then lets those under way end.
+func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
+	server := &http.Server{
+		Handler:           s,
+		ReadHeaderTimeout: readHeaderTimeout,
+		ReadTimeout:       readTimeout,
+		WriteTimeout:      writeTimeout,
+		IdleTimeout:       idleTimeout,
+		MaxHeaderBytes:    maxHeaderBytes,
+		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
+	}
+	if s.GetCertificate != nil {
+		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.GetCertificate}
+	}
+	stopped := make(chan error, 1)
+	go func() {
+		if server.TLSConfig != nil {
+			stopped <- server.ServeTLS(listener, "", "")
+		} else {
+			stopped <- server.Serve(listener)
+		}
+	}()
+	select {
+	case err := <-stopped:
+		return fmt.Errorf("serve the token endpoint: %w", err)
+	case <-ctx.Done():
+	}
+	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
+	defer cancel()
+	if err := server.Shutdown(drain); err != nil && !errors.Is(err, http.ErrServerClosed) {
+		return fmt.Errorf("stop the token endpoint: %w", err)
+	}
+	return nil
+}
+
+// allow answers a request of another method than those given, and reports whether it may go on.
+func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
+	for _, method := range methods {
+		if r.Method == method {
+			return true
+		}
+	}
+	w.Header().Set("Allow", strings.Join(methods, ", "))
+	w.Header().Set("Cache-Control", "no-store")
+	w.Header().Set("X-Content-Type-Options", "nosniff")
+	w.WriteHeader(http.StatusMethodNotAllowed)
+	return false
+}

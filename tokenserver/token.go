@@ -1,0 +1,146 @@
+package tokenserver
+
+import (
+	"errors"
+	"io"
+	"log/slog"
+	"mime"
+	"net/http"
+	"net/url"
+	"strings"
+
+	"github.com/kubemint/kubemint/tokenserver/clientauth"
+	"github.com/kubemint/kubemint/tokenserver/grant"
+	"github.com/kubemint/kubemint/tokenserver/oauth2"
+)
+
+// accessTokenType is the media type of an access token (RFC 9068, section 2.1).
+const accessTokenType = "at+jwt"
+
+// token is the token endpoint (RFC 6749, section 3.2).
+func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	if !allow(w, r, http.MethodPost) {
+		return
+	}
+	var audit auditLine
+	token, refusal := s.issue(w, r, &audit)
+	if refusal != nil {
+		s.Observe(refusal.Code)
+		s.Log.Info("token refused", "client", audit.clientID, "method", audit.method, "source", r.RemoteAddr,
+			"error", refusal.Code, "cause", refusal.Error())
+		refusal.Write(w)
+		return
+	}
+	s.Observe("issued")
+	s.Log.Info("token issued", "client", audit.clientID, "method", audit.method, "source", r.RemoteAddr,
+		slog.Group("token", "uid", audit.claims.Client.UID, "scope", audit.claims.Scopes.String(),
+			"audience", audit.claims.Audience, "jti", audit.claims.ID, "kid", audit.keyID))
+	token.Write(w)
+}
+
+// auditLine is who asked for a token, and what for. It never holds a secret or a token.
+type auditLine struct {
+	clientID string
+	method   clientauth.Method
+	claims   *grant.Claims
+	keyID    string
+}
+
+// issue is the road of one token: parse, authenticate, grant, sign.
+func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine) (*oauth2.Token, *oauth2.Error) {
+	if !s.Registry.Ready() {
+		return nil, oauth2.Unavailable
+	}
+	form, refusal := readForm(w, r)
+	if refusal != nil {
+		return nil, refusal
+	}
+	switch form[oauth2.ParamGrantType] {
+	case grant.ClientCredentials:
+	case "":
+		return nil, oauth2.InvalidRequest("grant_type is missing: it must be client_credentials")
+	default:
+		return nil, oauth2.UnsupportedGrantType
+	}
+	client, refusal := s.authenticate(r, form, audit)
+	if refusal != nil {
+		return nil, refusal
+	}
+	claims, refusal := s.Issuer.Grant(client, form[oauth2.ParamScope])
+	if refusal != nil {
+		return nil, refusal
+	}
+	key := s.Registry.Ring().Active()
+	signed, err := key.Sign(accessTokenType, claims.Map())
+	if err != nil {
+		return nil, oauth2.ServerError.Because(err.Error())
+	}
+	audit.claims, audit.keyID = claims, key.ID
+	return &oauth2.Token{
+		AccessToken: signed,
+		TokenType:   "Bearer",
+		ExpiresIn:   claims.ExpiresIn(),
+		Scope:       claims.Scopes.String(),
+	}, nil
+}
+
+// authenticate returns the client whose secret the request shows.
+func (s *Server) authenticate(r *http.Request, form oauth2.Form, audit *auditLine) (*grant.Client, *oauth2.Error) {
+	credentials, refusal := clientauth.Read(r.Header, form)
+	audit.clientID, audit.method = credentials.ClientID, credentials.Method
+	if refusal != nil {
+		return nil, refusal
+	}
+	client := s.Registry.Client(credentials.ClientID)
+	if client == nil {
+		client = &grant.Client{} // It has no credential, so that refusing it takes the same work.
+	}
+	if !credentials.Proves(client.Credentials) {
+		return nil, oauth2.InvalidClient.Because("unknown client or wrong secret")
+	}
+	return client, nil
+}
+
+// readForm reads the parameters of a token request, from its body alone. The body is bounded, and never inflated.
+func readForm(w http.ResponseWriter, r *http.Request) (oauth2.Form, *oauth2.Error) {
+	if r.Header.Get("Content-Encoding") != "" {
+		return nil, &oauth2.Error{Status: http.StatusUnsupportedMediaType, Code: "invalid_request",
+			Description: "Content-Encoding is not supported"}
+	}
+	if !isForm(r.Header.Get("Content-Type")) {
+		return nil, oauth2.InvalidRequest("Content-Type must be application/x-www-form-urlencoded, in UTF-8")
+	}
+	if queryHasParameter(r.URL.RawQuery) {
+		return nil, oauth2.InvalidRequest("parameters must be sent in the body, never in the URL")
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	if err != nil {
+		var tooLarge *http.MaxBytesError
+		if errors.As(err, &tooLarge) {
+			return nil, &oauth2.Error{Status: http.StatusRequestEntityTooLarge, Code: "invalid_request",
+				Description: "the request body is too large"}
+		}
+		return nil, oauth2.InvalidRequest("the request body could not be read")
+	}
+	return oauth2.ParseForm(string(body))
+}
+
+func isForm(contentType string) bool {
+	mediaType, parameters, err := mime.ParseMediaType(contentType)
+	if err != nil || mediaType != "application/x-www-form-urlencoded" {
+		return false
+	}
+	charset, given := parameters["charset"]
+	return !given || strings.EqualFold(charset, "utf-8")
+}
+
+// queryHasParameter reports whether a query holds a parameter of a token request (RFC 6749, section 2.3.1 forbids it).
+func queryHasParameter(query string) bool {
+	for pair := range strings.SplitSeq(query, "&") {
+		rawName, _, _ := strings.Cut(pair, "=")
+		if name, err := url.QueryUnescape(rawName); err == nil && oauth2.Known(name) {
+			return true
+		}
+	}
+	return false
+}
