@@ -70,7 +70,7 @@ verify: generate ## Fail where generated files or go.mod are stale
 fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
 	@set -e; for package in $$(go list ./tokenserver/...); do \
 		for target in $$(go test -list '^Fuzz' $$package | grep ^Fuzz); do \
-			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-1m} $$package; \
+			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-1m} -fuzzminimizetime 20x $$package; \
 		done; done
 
 .PHONY: bench

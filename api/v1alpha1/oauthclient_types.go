@@ -118,7 +118,7 @@ type SecretSpec struct {
 
 	// The keys under which the Secret holds each value. Rename any of them to what your program reads.
 	//
-	// +kubebuilder:default={}
+	// +kubebuilder:default={clientID: "client_id", clientSecret: "client_secret", issuer: "issuer", tokenURL: "token_url", scope: "scope", caCert: "ca.crt"}
 	// +optional
 	Keys SecretKeys `json:"keys,omitzero"`
 
@@ -236,7 +236,7 @@ type OAuthClientStatus struct {
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether the credential in the Secret gets a token"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready or not"
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`,description="The Secret that holds the credentials"
-// +kubebuilder:printcolumn:name="Scopes",type=string,JSONPath=`.status.grantedScopes[*]`,description="The scopes that a token request may name"
+// +kubebuilder:printcolumn:name="Scopes",type=string,JSONPath=`.status.grantedScopes`,description="The scopes that a token request may name"
 // +kubebuilder:printcolumn:name="Client ID",type=string,priority=1,JSONPath=`.status.clientID`,description="The client identifier, the sub of every token"
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,description="What the Ready condition says"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`
@@ -289,6 +289,9 @@ var reservedClaims = []string{
 	"email", "email_verified", "preferred_username", "username", "user", "upn", "uid", "oid", "tid", "name",
 	"kubernetes", "kubernetes.io",
 }
+
+// ReservedClaims returns the names of the claims that spec.token.claims may not set.
+func ReservedClaims() []string { return slices.Clone(reservedClaims) }
 
 // ReservedClaim reports whether a claim name, in any case, is one that spec.token.claims may not set.
 func ReservedClaim(name string) bool {

@@ -23,6 +23,7 @@ import (
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=system,resources=leases,verbs=get;create;update
+// +kubebuilder:rbac:groups="",namespace=system,resources=events,verbs=create;patch
 
 // connect finds the cluster, and checks that it can be reached and has Kubemint's CRDs.
 func connect(ctx context.Context, kubeconfig string) (*rest.Config, error) {
