@@ -34,7 +34,7 @@ func writeFailed(secretName string, err error) error {
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
 		return &problem{reason: v1alpha1.ReasonNamespaceTerminating,
 			message: "the namespace is being deleted, and takes no new Secret: create the OAuthClient in another one"}
-	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), "exceeded quota"):
+	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), " quota: "): // "exceeded quota: NAME" or "status unknown for quota: NAME"
 		return &problem{reason: v1alpha1.ReasonQuotaExceeded,
 			message: fmt.Sprintf("a ResourceQuota leaves no room for Secret %q: raise it or delete Secrets (%v)", secretName, err)}
 	case apierrors.IsForbidden(err):

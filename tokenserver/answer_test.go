@@ -36,7 +36,8 @@ const (
 )
 
 // The one answer to every failed client authentication. Each 401 of these tests is compared to it, byte by byte.
-const uniformBody = `{"error":"invalid_client","error_description":"client authentication failed: check client_id and client_secret"}`
+const uniformBody = `{"error":"invalid_client",` +
+	`"error_description":"client authentication failed: check client_id and client_secret"}`
 
 var uniformHeader = http.Header{
 	"Cache-Control":          {"no-store"},
@@ -74,7 +75,7 @@ func (a answer) token(t *testing.T) (r response) {
 var allowed = regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]+$`)
 
 // check checks what CONFORMANCE.md says of every answer of the token endpoint.
-func (a answer) check(t *testing.T, r request) {
+func (a answer) check(t *testing.T, method string) {
 	t.Helper()
 	for name, want := range map[string]string{"Content-Type": "application/json", "Cache-Control": "no-store",
 		"Pragma": "no-cache", "X-Content-Type-Options": "nosniff"} {
@@ -90,7 +91,7 @@ func (a answer) check(t *testing.T, r request) {
 	if allow := a.header.Get("Allow"); a.status == http.StatusMethodNotAllowed && allow != http.MethodPost {
 		t.Errorf("405 with Allow %q", allow)
 	}
-	if r.method == http.MethodHead {
+	if method == http.MethodHead {
 		if len(a.body) > 0 {
 			t.Errorf("the answer to HEAD has the body %s", a.body)
 		}
@@ -105,7 +106,6 @@ func (a answer) check(t *testing.T, r request) {
 		if want := []string{"access_token", "expires_in", "scope", "token_type"}; !slices.Equal(names, want) {
 			t.Errorf("the token response has members %q, want %q", names, want)
 		}
-		keepTokenOutOfLogs(a.token(t).AccessToken)
 		return
 	}
 	if want := []string{"error", "error_description"}; !slices.Equal(names, want) {
@@ -116,13 +116,18 @@ func (a answer) check(t *testing.T, r request) {
 			t.Errorf("%s %q", name, value)
 		}
 	}
-	for _, sent := range r.sent() {
-		if bytes.Contains(a.body, []byte(sent)) {
-			t.Errorf("the answer echoes %q: %s", sent, a.body)
-		}
-	}
 	if a.status == http.StatusUnauthorized {
 		a.checkUniform(t)
+	}
+}
+
+// checkNoEcho checks that an error says nothing that the caller said.
+func (a answer) checkNoEcho(t *testing.T, r request) {
+	t.Helper()
+	for _, sent := range r.sent() {
+		if a.status != http.StatusOK && bytes.Contains(a.body, []byte(sent)) {
+			t.Errorf("the answer echoes %q: %s", sent, a.body)
+		}
 	}
 }
 
@@ -153,7 +158,7 @@ func (r request) sent() []string {
 		chosen = append(chosen, authorization, id, secret)
 	}
 	return slices.DeleteFunc(chosen, func(s string) bool {
-		return len(s) < 6 || oauth2.Known(s) || s == "client_credentials" || s == grantType
+		return len(s) < 6 || oauth2.Known(s) || strings.TrimSpace(s) == "client_credentials" || s == grantType
 	})
 }
 

@@ -92,7 +92,7 @@ func New(config Config) (*Server, error) {
 // send its credentials again.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
-	route, ok := s.routes[r.URL.Path]
+	route, ok := s.routes[r.URL.EscapedPath()]
 	if !ok {
 		http.Error(w, "not found", http.StatusNotFound)
 		return
@@ -151,8 +151,6 @@ func allow(w http.ResponseWriter, r *http.Request, methods ...string) bool {
 		}
 	}
 	w.Header().Set("Allow", strings.Join(methods, ", "))
-	w.Header().Set("Cache-Control", "no-store")
-	w.Header().Set("X-Content-Type-Options", "nosniff")
-	w.WriteHeader(http.StatusMethodNotAllowed)
+	oauth2.MethodNotAllowed.Write(w)
 	return false
 }

@@ -119,7 +119,7 @@ func (c *cluster) untouched(t *testing.T, f func()) {
 }
 
 // ring returns a ring of one key, the same in all tests.
-func ring(t *testing.T) *signing.Ring {
+func ring(t testing.TB) *signing.Ring {
 	t.Helper()
 	ring, err := newRing()
 	if err != nil {
@@ -279,7 +279,9 @@ func (r request) at(host string) request       { r.host = host; return r }
 func (r request) inChunks() request            { r.chunked = true; return r }
 
 // basic returns an Authorization header, form-encoded as RFC 6749, section 2.3.1 says.
-func basic(id, secret string) string { return rawBasic(url.QueryEscape(id) + ":" + url.QueryEscape(secret)) }
+func basic(id, secret string) string {
+	return rawBasic(url.QueryEscape(id) + ":" + url.QueryEscape(secret))
+}
 
 func rawBasic(credentials string) string {
 	return "Basic " + base64.StdEncoding.EncodeToString([]byte(credentials))
@@ -314,7 +316,7 @@ func (s *server) send(t *testing.T, caller *http.Client, r request) answer {
 
 func read(t *testing.T, response *http.Response) answer {
 	t.Helper()
-	defer response.Body.Close()
+	defer func() { _ = response.Body.Close() }()
 	body, err := io.ReadAll(response.Body)
 	if err != nil {
 		t.Fatal(err)
@@ -327,7 +329,11 @@ func (s *server) ask(t *testing.T, caller *http.Client, r request) answer {
 	t.Helper()
 	keepOutOfLogs(r.secrets()...)
 	a := s.send(t, caller, r)
-	a.check(t, r)
+	a.check(t, r.method)
+	a.checkNoEcho(t, r)
+	if a.status == http.StatusOK {
+		keepTokenOutOfLogs(a.token(t).AccessToken)
+	}
 	return a
 }
 

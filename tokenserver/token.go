@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/kubemint/kubemint/tokenserver/clientauth"
+	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
 )
@@ -44,6 +45,21 @@ type auditLine struct {
 	method   clientauth.Method
 	claims   *grant.Claims
 	keyID    string
+}
+
+// maxLoggedID is the longest that a client identifier can be: a namespace of 63 bytes, a dot, and a name of 253.
+const maxLoggedID = 63 + 1 + 253
+
+// loggable returns a client identifier for the audit log. Being what a caller sent, it may be of any length, or a secret in the
+// wrong place.
+func loggable(clientID string) string {
+	switch {
+	case strings.Contains(clientID, credential.Prefix): // No identifier does: neither part of one may hold an underscore.
+		return "withheld: it holds a client secret"
+	case len(clientID) > maxLoggedID:
+		return clientID[:maxLoggedID] + "..."
+	}
+	return clientID
 }
 
 // issue is the road of one token: parse, authenticate, grant, sign.
@@ -87,7 +103,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 // authenticate returns the client whose secret the request shows.
 func (s *Server) authenticate(r *http.Request, form oauth2.Form, audit *auditLine) (*grant.Client, *oauth2.Error) {
 	credentials, refusal := clientauth.Read(r.Header, form)
-	audit.clientID, audit.method = credentials.ClientID, credentials.Method
+	audit.clientID, audit.method = loggable(credentials.ClientID), credentials.Method
 	if refusal != nil {
 		return nil, refusal
 	}

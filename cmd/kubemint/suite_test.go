@@ -19,6 +19,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -26,6 +27,7 @@ import (
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/hack/localcluster"
@@ -41,8 +43,9 @@ var suite struct {
 	log      syncBuffer
 }
 
-// patience bounds every wait. None of the awaited conditions takes long; a busy machine may.
-const patience = 60 * time.Second
+// patience bounds every wait. None of the awaited conditions takes long, but for watches after an outage of the API server,
+// which client-go takes up again with a backoff of up to a minute; and a busy machine takes its time.
+const patience = 2 * time.Minute
 
 func TestMain(m *testing.M) {
 	code, err := runSuite(m)
@@ -54,6 +57,7 @@ func TestMain(m *testing.M) {
 }
 
 func runSuite(m *testing.M) (int, error) {
+	log.SetLogger(logr.Discard()) // envtest's, which would complain of having none.
 	ctx := context.Background()
 	directory, err := os.MkdirTemp("", "kubemint-suite-")
 	if err != nil {

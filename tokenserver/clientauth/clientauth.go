@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 
 	"github.com/kubemint/kubemint/tokenserver/credential"
@@ -31,6 +32,9 @@ type Credentials struct {
 	ClientID string
 	secret   string
 }
+
+// String leaves the secret out, wherever the credentials are printed.
+func (c Credentials) String() string { return string(c.Method) + " " + c.ClientID }
 
 // Proves reports whether the credentials hold the secret of any of the digests.
 func (c Credentials) Proves(digests []credential.Digest) bool {
@@ -106,5 +110,5 @@ func decodeBasic(encoded string) (id, secret string, ok bool) {
 }
 
 func isText(s string) bool {
-	return utf8.ValidString(s) && !strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
+	return utf8.ValidString(s) && !strings.ContainsFunc(s, unicode.IsControl)
 }

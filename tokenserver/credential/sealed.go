@@ -17,9 +17,18 @@ func Seal(value []byte) Sealed {
 	return sealed
 }
 
-// SealData replaces each value of a Secret's data by its sealed form.
+// sealedMark stands among sealed data to tell it from plain. The API server takes no Secret with an empty key, so that nobody
+// can write it.
+const sealedMark = ""
+
+// SealData replaces each value of a Secret's data by its sealed form. What is sealed already stays as it is: client-go may
+// transform an object twice on its way into a cache.
 func SealData(data map[string][]byte) map[string][]byte {
-	sealed := make(map[string][]byte, len(data))
+	if _, done := data[sealedMark]; done {
+		return data
+	}
+	sealed := make(map[string][]byte, len(data)+1)
+	sealed[sealedMark] = nil
 	for key, value := range data {
 		s := Seal(value)
 		sealed[key] = s[:]

@@ -56,6 +56,10 @@ func InvalidScope(description string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description}
 }
 
+// MethodNotAllowed is the answer to a request by another method than those that the Allow header names, which the caller sets.
+var MethodNotAllowed = &Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request",
+	Description: "this request method is not allowed here: see the Allow header"}
+
 // Errors that are the server's, in the form that OAuth clients parse.
 var (
 	ServerError = &Error{Status: http.StatusInternalServerError, Code: "server_error",

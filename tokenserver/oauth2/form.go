@@ -3,6 +3,7 @@ package oauth2
 import (
 	"net/url"
 	"strings"
+	"unicode"
 	"unicode/utf8"
 )
 
@@ -84,6 +85,5 @@ func decode(raw string) (string, error) {
 	return decoded, nil
 }
 
-func hasControl(s string) bool {
-	return strings.ContainsFunc(s, func(r rune) bool { return r < ' ' || r == 0x7f })
-}
+// hasControl counts the C1 controls too (U+0080 to U+009F), on which terminals that show a log may act.
+func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }

@@ -58,6 +58,9 @@ type Key struct {
 	private crypto.Signer
 }
 
+// String leaves the private key out, wherever the key is printed.
+func (k Key) String() string { return string(k.Algorithm) + " " + k.ID + " " + string(k.State) }
+
 // NewKey makes a key for an algorithm, in state Prepared.
 func NewKey(algorithm Algorithm, now time.Time) (Key, error) {
 	var private crypto.Signer

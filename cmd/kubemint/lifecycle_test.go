@@ -1,0 +1,292 @@
+package main_test
+
+import (
+	"bufio"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"strings"
+	"testing"
+	"time"
+
+	coordinationv1 "k8s.io/api/coordination/v1"
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"k8s.io/utils/ptr"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/hack/localcluster"
+)
+
+// One write makes a Secret, one sets a status, and a restart with everything in sync makes none (L8).
+func TestWrites(t *testing.T) {
+	const clients = 20
+	namespace := newNamespace(t)
+	before := writes(t)
+	for i := range clients {
+		create(t, newClient(namespace, fmt.Sprintf("worker-%d", i)))
+	}
+	for i := range clients {
+		awaitReason(t, newClient(namespace, fmt.Sprintf("worker-%d", i)), v1alpha1.ReasonIssued)
+	}
+	awaitIdle(t, clients)
+	want := map[string]int{"POST oauthclients": clients, "POST secrets": clients, "PATCH oauthclients/status": clients}
+	if got := difference(writes(t), before); !maps.Equal(got, want) {
+		t.Errorf("%d new clients cost the writes %v, want %v", clients, got, want)
+	}
+
+	before = writes(t)
+	restart(t, suite.kubemint.Stop, nil)
+	awaitIdle(t, clients)
+	if got := difference(writes(t), before); len(got) != 0 {
+		t.Errorf("a restart wrote %v", got)
+	}
+}
+
+// writes counts the write requests for OAuthClients and Secrets that the API server has answered, by its own metrics.
+func writes(t *testing.T) map[string]int {
+	t.Helper()
+	transport, err := rest.TransportFor(suite.cluster.Config())
+	if err != nil {
+		t.Fatal(err)
+	}
+	counts := map[string]int{}
+	for labels, value := range scrape(t, &http.Client{Transport: transport}, strings.TrimSuffix(suite.cluster.Config().Host, "/")+"/metrics", "apiserver_request_total") {
+		resource := label(labels, "resource")
+		if verb := label(labels, "verb"); (resource == "secrets" || resource == "oauthclients") && verb != "GET" && verb != "LIST" && verb != "WATCH" {
+			if sub := label(labels, "subresource"); sub != "" {
+				resource += "/" + sub
+			}
+			// The API server calls a server-side apply APPLY.
+			counts[strings.Replace(verb, "APPLY", "PATCH", 1)+" "+resource] += value
+		}
+	}
+	return counts
+}
+
+func difference(after, before map[string]int) map[string]int {
+	grown := map[string]int{}
+	for key, count := range after {
+		if count != before[key] {
+			grown[key] = count - before[key]
+		}
+	}
+	return grown
+}
+
+// awaitIdle waits until kubemint has reconciled as often as there are clients at least, and has nothing left to do.
+func awaitIdle(t *testing.T, clients int) {
+	t.Helper()
+	await(t, "kubemint to be idle", func() error {
+		sum := func(metric string) (total int) {
+			for labels, value := range scrape(t, http.DefaultClient, suite.kubemint.Metrics, metric) {
+				if strings.Contains(labels, `"oauthclient"`) {
+					total += value
+				}
+			}
+			return total
+		}
+		done, active, queued := sum("controller_runtime_reconcile_total"), sum("controller_runtime_active_workers"), sum("workqueue_depth")
+		if done < clients || active != 0 || queued != 0 {
+			return fmt.Errorf("reconciled %d, active %d, queued %d", done, active, queued)
+		}
+		return nil
+	})
+}
+
+// scrape returns a metric's values by their labels.
+func scrape(t *testing.T, client *http.Client, url, metric string) map[string]int {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := client.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // It was read.
+	values := map[string]int{}
+	for lines := bufio.NewScanner(response.Body); lines.Scan(); {
+		labels, found := strings.CutPrefix(lines.Text(), metric+"{")
+		if labels, value, ok := strings.Cut(labels, "} "); found && ok {
+			var number float64
+			if _, err := fmt.Sscan(value, &number); err == nil {
+				values[labels] += int(number)
+			}
+		}
+	}
+	return values
+}
+
+func label(labels, name string) string {
+	_, rest, _ := strings.Cut(","+labels, ","+name+`="`)
+	value, _, _ := strings.Cut(rest, `"`)
+	return value
+}
+
+// Killed at any moment and started again, it loses nothing and makes nothing twice (L2).
+func TestKilledAtAnyMoment(t *testing.T) {
+	const rounds, clients = 5, 12
+	namespace := newNamespace(t)
+	credentials := map[string]string{}
+	for round := range rounds {
+		restart(t, suite.kubemint.Kill, nil, "--leader-elect=false") // A lease would only make each round wait for it.
+		for i := range clients {
+			create(t, newClient(namespace, fmt.Sprintf("worker-%d-%d", round, i)))
+		}
+		// Kill it when part of the work is done: a different part in each round.
+		await(t, "some Secrets", func() error {
+			if found := len(clientSecrets(t, namespace)); found < round*clients+1+2*round {
+				return fmt.Errorf("%d so far", found)
+			}
+			return nil
+		})
+		if err := suite.kubemint.Kill(); err != nil {
+			t.Fatal(err)
+		}
+		for name, value := range clientSecrets(t, namespace) {
+			if credentials[name] != "" && credentials[name] != value {
+				t.Errorf("round %d: the credential of %s changed", round, name)
+			}
+			credentials[name] = value
+		}
+	}
+	restart(t, suite.kubemint.Kill, nil)
+	for round := range rounds {
+		for i := range clients {
+			c := newClient(namespace, fmt.Sprintf("worker-%d-%d", round, i))
+			awaitReason(t, c, v1alpha1.ReasonIssued)
+			secret := secretOf(t, c)
+			if known := credentials[c.Name]; known != "" && known != string(secret.Data["client_secret"]) {
+				t.Errorf("the credential of %s changed", c.Name)
+			}
+			awaitToken(t, secret)
+		}
+	}
+	if found := len(clientSecrets(t, namespace)); found != rounds*clients {
+		t.Errorf("%d Secrets for %d clients", found, rounds*clients)
+	}
+}
+
+// clientSecrets returns the client secrets in a namespace by their Secret's name.
+func clientSecrets(t *testing.T, namespace string) map[string]string {
+	t.Helper()
+	var list corev1.SecretList
+	if err := suite.admin.List(t.Context(), &list, client.InNamespace(namespace)); err != nil {
+		t.Fatal(err)
+	}
+	found := map[string]string{}
+	for i := range list.Items {
+		found[list.Items[i].Name] = string(list.Items[i].Data["client_secret"])
+	}
+	return found
+}
+
+// The token endpoint outlives the API server, and the controllers' lease with it; when the API server is back, everything goes
+// on and no credential has changed (L10).
+func TestAPIServerStops(t *testing.T) {
+	c := newClient(newNamespace(t), "worker")
+	secret := issued(t, c)
+	process := suite.kubemint.PID()
+	if err := suite.cluster.StopAPIServer(); err != nil {
+		t.Fatal(err)
+	}
+	mark := len(suite.log.String())
+	await(t, "the lease to be lost", func() error {
+		mustGetToken(t, secret)
+		if !strings.Contains(suite.log.String()[mark:], "controllers ended") {
+			return errNotYet
+		}
+		return nil
+	})
+	mustGetToken(t, secret)
+	if err := suite.cluster.StartAPIServer(); err != nil {
+		t.Fatal(err)
+	}
+
+	later := newClient(c.Namespace, "later")
+	create(t, later)
+	awaitReason(t, later, v1alpha1.ReasonIssued)
+	awaitToken(t, secretOf(t, later))
+	if now := secretOf(t, c); string(now.Data["client_secret"]) != string(secret.Data["client_secret"]) {
+		t.Error("the credential changed")
+	}
+	if suite.kubemint.PID() != process {
+		t.Error("the process was another")
+	}
+}
+
+// Losing the lease ends the controllers and not the token endpoint; they come back when the lease is free (L10).
+func TestLeaseLost(t *testing.T) {
+	c := newClient(newNamespace(t), "worker")
+	secret := issued(t, c)
+	mark := len(suite.log.String())
+	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: localcluster.Namespace, Name: "kubemint-controller"}}
+	change(t, lease, func(l *coordinationv1.Lease) {
+		l.Spec.HolderIdentity = ptr.To("somebody-else")
+		l.Spec.RenewTime = &metav1.MicroTime{Time: time.Now()}
+		l.Spec.LeaseDurationSeconds = ptr.To[int32](13) // Longer than the holder tries to renew it.
+	})
+	await(t, "the lease to be lost", func() error {
+		mustGetToken(t, secret)
+		if !strings.Contains(suite.log.String()[mark:], "controllers ended") {
+			return errNotYet
+		}
+		return nil
+	})
+	mustGetToken(t, secret)
+	awaitToken(t, issued(t, newClient(c.Namespace, "later")))
+}
+
+// What happens to the signing keys' Secret does not reach the tokens: bad key material never replaces good.
+func TestSpoiltSigningKeys(t *testing.T) {
+	c := newClient(newNamespace(t), "worker")
+	secret := issued(t, c)
+	keys := getSecret(t, localcluster.Namespace, v1alpha1.SigningKeysSecretName)
+	good := keys.Data[v1alpha1.SigningKeysKey]
+	mark := len(suite.log.String())
+	change(t, keys, func(s *corev1.Secret) { s.Data[v1alpha1.SigningKeysKey] = []byte("garbage") })
+	awaitEvent(t, keys, "SigningKeysInvalid")
+	await(t, "the token server to see it", func() error {
+		if !strings.Contains(suite.log.String()[mark:], "keeping the last good ones") {
+			return errNotYet
+		}
+		return nil
+	})
+	mustGetToken(t, secret)
+	change(t, keys, func(s *corev1.Secret) { s.Data[v1alpha1.SigningKeysKey] = good })
+}
+
+// Until the first view of the cluster is complete, and without a signing key, it is not ready: never a 401 (L11).
+func TestHealth(t *testing.T) {
+	for path, want := range map[string]int{"/healthz": 200, "/readyz": 200, "/other": 404} {
+		if status, body := get(t, suite.kubemint.Health+path); status != want {
+			t.Errorf("%s: %d %s", path, status, body)
+		}
+	}
+	if _, body := get(t, suite.kubemint.Metrics); !strings.Contains(body, "kubemint_token_requests_total{") || !strings.Contains(body, "kubemint_clients ") {
+		t.Error("the token server's metrics are missing")
+	}
+}
+
+func get(t *testing.T, url string) (int, string) {
+	t.Helper()
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodGet, url, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	response, err := http.DefaultClient.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // It was read.
+	body, err := io.ReadAll(response.Body)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return response.StatusCode, string(body)
+}

@@ -1,0 +1,228 @@
+package tokenserver_test
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/kubemint/kubemint/tokenserver"
+	"github.com/kubemint/kubemint/tokenserver/signing"
+)
+
+// fullRing returns a ring with a key in each state, of both algorithms.
+func fullRing(t *testing.T) *signing.Ring {
+	t.Helper()
+	var keys []signing.Key
+	for state, algorithm := range map[signing.State]signing.Algorithm{
+		signing.Prepared: signing.RS256, signing.Active: signing.ES256, signing.Retired: signing.ES256} {
+		key, err := signing.NewKey(algorithm, noon)
+		if err != nil {
+			t.Fatal(err)
+		}
+		key.State = state
+		keys = append(keys, key)
+	}
+	ring, err := signing.NewRing(keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+func TestPublishedDocuments(t *testing.T) {
+	s := start(t, newCluster(t, nil))
+	first := s.ring
+	for name, path := range documents {
+		contentType := map[bool]string{true: "application/jwk-set+json", false: "application/json"}[name == "JWKS"]
+		want := http.Header{
+			"Cache-Control":          {fmt.Sprintf("public, max-age=%d", int(tokenserver.PublishedMaxAge.Seconds()))},
+			"Content-Type":           {contentType},
+			"X-Content-Type-Options": {"nosniff"},
+		}
+		t.Run("K01 K04 M01 GET "+name, func(t *testing.T) {
+			for _, caller := range s.callers {
+				a := s.send(t, caller, get(path))
+				if a.status != http.StatusOK {
+					t.Fatalf("status %d", a.status)
+				}
+				object(t, a.body)
+				for header, values := range want {
+					if !slices.Equal(a.header[header], values) {
+						t.Errorf("%s %q, want %q", header, a.header[header], values)
+					}
+				}
+			}
+		})
+		t.Run("K01 HEAD "+name, func(t *testing.T) {
+			for _, caller := range s.callers {
+				a, full := s.send(t, caller, get(path).by(http.MethodHead)), s.send(t, caller, get(path))
+				a.header.Del("Date")
+				full.header.Del("Date")
+				if a.status != http.StatusOK || len(a.body) > 0 || !reflect.DeepEqual(a.header, full.header) {
+					t.Errorf("status %d, body %q, headers %v, want %v", a.status, a.body, a.header, full.header)
+				}
+			}
+		})
+		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions} {
+			t.Run("K01 "+method+" "+name+" is refused", func(t *testing.T) {
+				a := s.send(t, s.callers[0], get(path).by(method))
+				if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "GET, HEAD" {
+					t.Errorf("status %d, Allow %q", a.status, a.header.Get("Allow"))
+				}
+			})
+		}
+		t.Run("K04 ETag of "+name, func(t *testing.T) {
+			a := s.send(t, s.callers[0], get(path))
+			conditional := get(path).with("If-None-Match", a.header.Get("ETag"))
+			for _, caller := range s.callers {
+				if again := s.send(t, caller, conditional); again.status != http.StatusNotModified || len(again.body) > 0 {
+					t.Errorf("status %d, body %q", again.status, again.body)
+				}
+			}
+			// Now there is an RS256 key, which both the keys and the metadata tell.
+			s.change(func() { s.ring = fullRing(t) })
+			if again := s.send(t, s.callers[0], conditional); again.status != 200 || again.header.Get("ETag") == a.header.Get("ETag") {
+				t.Errorf("changed: status %d, ETag %q", again.status, again.header.Get("ETag"))
+			}
+			s.change(func() { s.ring = first })
+		})
+	}
+}
+
+func TestKeySet(t *testing.T) {
+	s := start(t, newCluster(t, nil))
+	s.change(func() { s.ring = fullRing(t) })
+	keys := s.keys(t)
+	if len(keys) != 3 {
+		t.Fatalf("%d keys, want one of each state", len(keys))
+	}
+	seen := map[string]bool{}
+	for _, key := range keys {
+		// The members, with their size in bytes where they are numbers at full length.
+		want := map[string]int{"kty": 0, "use": 0, "alg": 0, "kid": 32, "crv": 0, "x": 32, "y": 32}
+		fixed := map[string]string{"kty": "EC", "use": "sig", "alg": "ES256", "crv": "P-256"}
+		if key["kty"] == "RSA" {
+			want = map[string]int{"kty": 0, "use": 0, "alg": 0, "kid": 32, "n": 256, "e": 3}
+			fixed = map[string]string{"kty": "RSA", "use": "sig", "alg": "RS256"}
+		}
+		t.Run("K02 public members only: "+key["kid"], func(t *testing.T) {
+			if got, want := slices.Sorted(maps.Keys(key)), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
+				t.Errorf("members %q, want %q", got, want)
+			}
+		})
+		t.Run("K03 well-formed: "+key["kid"], func(t *testing.T) {
+			if seen[key["kid"]] {
+				t.Error("the kid stands there twice")
+			}
+			for name, value := range fixed {
+				if key[name] != value {
+					t.Errorf("%s = %q, want %q", name, key[name], value)
+				}
+			}
+			for name, size := range want {
+				if size > 0 && len(decode(t, key[name])) != size {
+					t.Errorf("%s is not %d bytes: %q", name, size, key[name])
+				}
+			}
+		})
+		seen[key["kid"]] = true
+	}
+}
+
+// metadata is the document as a client reads it: with all members that it may have and must not.
+type metadata map[string]any
+
+func (s *server) metadata(t *testing.T, path string) metadata {
+	t.Helper()
+	a := s.send(t, s.callers[0], get(path))
+	if a.status != http.StatusOK {
+		t.Fatalf("%s: status %d", path, a.status)
+	}
+	return object(t, a.body)
+}
+
+func (m metadata) list(name string) []string {
+	var list []string
+	encoded, _ := json.Marshal(m[name])
+	_ = json.Unmarshal(encoded, &list) // What is no list of strings is an empty one.
+	return list
+}
+
+func TestMetadata(t *testing.T) {
+	for _, test := range []struct{ name, issuer, wellKnown, openID, elsewhere string }{
+		{"issuer without a path", issuerURL,
+			"/.well-known/oauth-authorization-server", "/.well-known/openid-configuration",
+			"/.well-known/oauth-authorization-server/"},
+		{"issuer with a path", issuerURL + "/tenants/a",
+			"/.well-known/oauth-authorization-server/tenants/a", "/tenants/a/.well-known/openid-configuration",
+			"/.well-known/oauth-authorization-server"},
+	} {
+		s := start(t, newCluster(t, nil), func(config *tokenserver.Config) { config.Issuer.URL = test.issuer })
+		m := s.metadata(t, test.wellKnown)
+		t.Run("M02 "+test.name, func(t *testing.T) {
+			if openID := s.metadata(t, test.openID); !reflect.DeepEqual(openID, m) {
+				t.Errorf("%v\nwant %v", openID, m)
+			}
+			if a := s.send(t, s.callers[0], get(test.elsewhere)); a.status != http.StatusNotFound {
+				t.Errorf("%s: status %d", test.elsewhere, a.status)
+			}
+		})
+		tokenURL, jwksURL := reach(t, m["token_endpoint"]), reach(t, m["jwks_uri"])
+		t.Run("M03 M04 issuer and endpoints, "+test.name, func(t *testing.T) {
+			token := s.token(t, post(grantType).to(tokenURL.Path)).AccessToken
+			if claims := object(t, decode(t, strings.Split(token, ".")[1])); m["issuer"] != test.issuer || claims["iss"] != test.issuer {
+				t.Errorf("issuer %v, iss %v, want %s", m["issuer"], claims["iss"], test.issuer)
+			}
+			if got := s.send(t, s.callers[0], get(jwksURL.Path)); !bytes.Equal(got.body, s.ring.JWKS()) {
+				t.Errorf("jwks_uri: %d: %s", got.status, got.body)
+			}
+		})
+		// No other members, so that nothing is claimed which is not there: neither authorization_endpoint (M06) nor
+		// response_types_supported (M07) nor token_endpoint_auth_signing_alg_values_supported (M09).
+		t.Run("M05 M06 M07 M08 M09 M10 members, "+test.name, func(t *testing.T) {
+			for name, want := range map[string][]string{
+				"grant_types_supported":                 {"client_credentials"},
+				"token_endpoint_auth_methods_supported": {"client_secret_basic", "client_secret_post"},
+				"id_token_signing_alg_values_supported": {"ES256"},
+			} {
+				if got := m.list(name); !slices.Equal(got, want) {
+					t.Errorf("%s = %q, want %q", name, got, want)
+				}
+			}
+			want := []string{"grant_types_supported", "id_token_signing_alg_values_supported", "issuer", "jwks_uri",
+				"token_endpoint", "token_endpoint_auth_methods_supported"}
+			if got := slices.Sorted(maps.Keys(m)); !slices.Equal(got, want) {
+				t.Errorf("members %q, want %q", got, want)
+			}
+		})
+		base := strings.TrimPrefix(test.issuer, issuerURL)
+		for _, path := range []string{"/oauth2/authorize", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/register",
+			"/oauth2/device_authorization", "/oauth2/par", "/oauth2/userinfo", "/oauth2/keys", "/.well-known/jwks.json"} {
+			t.Run("M10 "+path+" is not there, "+test.name, func(t *testing.T) {
+				for _, r := range []request{get(base + path), post(grantType).to(base + path)} {
+					if a := s.send(t, s.callers[0], r); a.status != http.StatusNotFound {
+						t.Errorf("%s: status %d", r.method, a.status)
+					}
+				}
+			})
+		}
+	}
+}
+
+// reach parses the URL of an endpoint, which must be absolute and https.
+func reach(t *testing.T, endpoint any) *url.URL {
+	t.Helper()
+	text, _ := endpoint.(string)
+	parsed, err := url.Parse(text)
+	if err != nil || parsed.Scheme != "https" || parsed.Host != host {
+		t.Fatalf("endpoint %v", endpoint)
+	}
+	return parsed
+}
