@@ -77,7 +77,7 @@ func (r *OAuthClientReconciler) caCert(ctx context.Context) ([]byte, error) {
 		return cert, nil
 	}
 	if err == nil || apierrors.IsNotFound(err) {
-		return nil, &problem{reason: v1alpha1.ReasonWaitingForCertificate,
+		return nil, &problem{reason: v1alpha1.ReasonWaitingForCertificate, quiet: true,
 			message: "waiting for Kubemint's certificate authority: if this lasts, see the log of the kubemint controller"}
 	}
 	return nil, err

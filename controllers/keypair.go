@@ -48,8 +48,9 @@ func (p *keyPair) renewAuthority(now time.Time) (*keyPair, error) {
 		MaxPathLenZero:        true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 	}
-	if p.cert != nil { // A CA that somebody provided keeps its name.
+	if p.cert != nil { // A CA that somebody provided keeps its name, and the identifier of its key, by which OpenSSL goes.
 		template.Subject, template.RawSubject = p.cert.Subject, p.cert.RawSubject
+		template.SubjectKeyId = p.cert.SubjectKeyId
 	}
 	return sign(template, template, p.key, p.key, now, authorityLifetime)
 }

@@ -64,26 +64,26 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	}
 
 	outcome, err := r.syncSecret(ctx, &oauthClient)
-	var problem *problem
-	if err != nil && !errors.As(err, &problem) {
+	var obstacle *problem
+	if err != nil && !errors.As(err, &obstacle) {
 		return ctrl.Result{}, err
 	}
-	status := r.statusFor(&oauthClient, outcome, problem)
+	status := r.statusFor(&oauthClient, outcome, obstacle)
 	changed := !equality.Semantic.DeepEqual(status, oauthClient.Status)
 	if changed {
 		if err := r.applyStatus(ctx, &oauthClient, status); err != nil {
 			return ctrl.Result{}, err
 		}
 	}
-	r.tell(ctx, &oauthClient, outcome, problem, changed)
-	if problem != nil {
+	r.tell(ctx, &oauthClient, outcome, obstacle, changed)
+	if obstacle != nil {
 		return ctrl.Result{RequeueAfter: r.retryAfter(status)}, nil
 	}
 	return ctrl.Result{}, nil
 }
 
 // statusFor returns the status of an OAuthClient after its Secret was seen to.
-func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outcome, problem *problem) v1alpha1.OAuthClientStatus {
+func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outcome, obstacle *problem) v1alpha1.OAuthClientStatus {
 	status := v1alpha1.OAuthClientStatus{
 		ObservedGeneration: c.Generation,
 		ClientID:           c.ClientID(),
@@ -96,16 +96,16 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue,
 		Reason: v1alpha1.ReasonIssued, Message: fmt.Sprintf("Secret %q holds working credentials", outcome.secretName)}
 	switch {
-	case problem != nil:
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, problem.reason, problem.message
+	case obstacle != nil:
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, obstacle.reason, obstacle.message
 	case c.Spec.Suspend:
 		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonSuspended
 		ready.Message = "no token is issued while spec.suspend is true; the credentials are kept"
 	}
 	r.setCondition(c, &status, ready)
-	if problem != nil && problem.stalled {
+	if obstacle != nil && obstacle.stalled {
 		r.setCondition(c, &status, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue,
-			Reason: problem.reason, Message: problem.message})
+			Reason: obstacle.reason, Message: obstacle.message})
 	}
 	return status
 }
@@ -140,7 +140,7 @@ func (r *OAuthClientReconciler) applyStatus(ctx context.Context, c *v1alpha1.OAu
 }
 
 // tell records what was done as an event, and a new problem as an event and a log line.
-func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClient, outcome outcome, problem *problem, changed bool) {
+func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClient, outcome outcome, obstacle *problem, changed bool) {
 	if outcome.event != "" {
 		eventType := corev1.EventTypeNormal
 		if outcome.event == v1alpha1.EventSecretRepaired {
@@ -149,9 +149,11 @@ func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClien
 		r.Events.Eventf(c, nil, eventType, outcome.event, "WriteSecret", "%s", outcome.message)
 		log.FromContext(ctx).Info("Secret written", "secret", outcome.secretName, "event", outcome.event)
 	}
-	if problem != nil && changed {
-		r.Events.Eventf(c, nil, corev1.EventTypeWarning, problem.reason, "WriteSecret", "%s", problem.message)
-		log.FromContext(ctx).Info("OAuthClient is not ready", "reason", problem.reason, "message", problem.message)
+	if obstacle != nil && changed {
+		if !obstacle.quiet {
+			r.Events.Eventf(c, nil, corev1.EventTypeWarning, obstacle.reason, "WriteSecret", "%s", obstacle.message)
+		}
+		log.FromContext(ctx).Info("OAuthClient is not ready", "reason", obstacle.reason, "message", obstacle.message)
 	}
 }
 

@@ -17,6 +17,8 @@ type problem struct {
 	message string
 	// stalled problems last until somebody acts.
 	stalled bool
+	// quiet problems pass, or end with the object, and so are worth no event.
+	quiet bool
 }
 
 func (p *problem) Error() string { return p.reason + ": " + p.message }
@@ -32,7 +34,7 @@ func writeFailed(secretName string, err error) error {
 	case apierrors.IsConflict(err), apierrors.IsAlreadyExists(err):
 		return fmt.Errorf("write Secret %q: %w", secretName, err)
 	case apierrors.HasStatusCause(err, corev1.NamespaceTerminatingCause):
-		return &problem{reason: v1alpha1.ReasonNamespaceTerminating,
+		return &problem{reason: v1alpha1.ReasonNamespaceTerminating, quiet: true,
 			message: "the namespace is being deleted, and takes no new Secret: create the OAuthClient in another one"}
 	case apierrors.IsForbidden(err) && strings.Contains(err.Error(), " quota: "): // "exceeded quota: NAME" or "status unknown for quota: NAME"
 		return &problem{reason: v1alpha1.ReasonQuotaExceeded,

@@ -66,18 +66,7 @@ func CacheOptions(namespace string) cache.Options {
 // SetupWithManager starts reconciling OAuthClients: when one changes, when its Secret does, when the name it wants becomes
 // free, and all of them when the CA does.
 func (r *OAuthClientReconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
-	indexer := manager.GetFieldIndexer()
-	if err := indexer.IndexField(ctx, &corev1.Secret{}, indexOwner, func(object client.Object) []string {
-		if owner := controllingClient(object); owner != nil {
-			return []string{string(owner.UID)}
-		}
-		return nil
-	}); err != nil {
-		return err
-	}
-	if err := indexer.IndexField(ctx, &v1alpha1.OAuthClient{}, indexSecretName, func(object client.Object) []string {
-		return []string{object.(*v1alpha1.OAuthClient).SecretName()}
-	}); err != nil {
+	if err := addIndexes(ctx, manager.GetFieldIndexer()); err != nil {
 		return err
 	}
 	return ctrl.NewControllerManagedBy(manager).
@@ -86,6 +75,21 @@ func (r *OAuthClientReconciler) SetupWithManager(ctx context.Context, manager ct
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.allClients), caChanged(r.Namespace)).
 		WithOptions(controllerOptions(r.Workers)).
 		Complete(r)
+}
+
+// addIndexes adds to the cache the indexes that reconciling OAuthClients needs.
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &corev1.Secret{}, indexOwner, func(object client.Object) []string {
+		if owner := controllingClient(object); owner != nil {
+			return []string{string(owner.UID)}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &v1alpha1.OAuthClient{}, indexSecretName, func(object client.Object) []string {
+		return []string{object.(*v1alpha1.OAuthClient).SecretName()}
+	})
 }
 
 // controllerOptions are the options of every controller here. The names need not be unique, as the manager with its

@@ -71,7 +71,7 @@ spec:
 	await(t, "the policy to be in force", func() error {
 		probe := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: namespace, GenerateName: "probe-"}}
 		if err := suite.admin.Create(t.Context(), probe); err != nil {
-			return nil //nolint:nilerr // Refused, as it should be.
+			return nil // Refused, as it should be.
 		}
 		return errNotYet
 	})

@@ -74,21 +74,25 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 	if err != nil {
 		return err
 	}
-	listener, err := listen("--token-bind-address", o.tokenAddress)
+	listener, err := listen(ctx, "--token-bind-address", o.tokenAddress)
 	if err != nil {
 		return err
 	}
-	healthListener, err := listen("--health-bind-address", o.healthAddress)
+	healthListener, err := listen(ctx, "--health-bind-address", o.healthAddress)
 	if err != nil {
 		return err
 	}
 	group.Go(func() error { return clients.Run(ctx) })
 	group.Go(func() error { return server.Serve(ctx, listener) })
-	group.Go(func() error { return serveHTTP(ctx, healthListener, healthHandler(clients.Ready)) })
+	group.Go(func() error {
+		return serveHTTP(ctx, healthListener, healthHandler(func() bool {
+			return clients.Ready() && (o.tlsMode != tlsManaged || clients.HasCertificate())
+		}))
+	})
 	if o.metricsAddress == "0" {
 		return nil
 	}
-	metricsListener, err := listen("--metrics-bind-address", o.metricsAddress)
+	metricsListener, err := listen(ctx, "--metrics-bind-address", o.metricsAddress)
 	if err != nil {
 		return err
 	}
@@ -97,8 +101,8 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 }
 
 // listen takes an address at once, so that one that is in use ends the start and not a goroutine.
-func listen(flag, address string) (net.Listener, error) {
-	listener, err := net.Listen("tcp", address)
+func listen(ctx context.Context, flag, address string) (net.Listener, error) {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: choose another address", flag, err)
 	}
@@ -136,13 +140,15 @@ func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler)
 // healthHandler answers /healthz while the process lives, and /readyz when it can issue tokens.
 func healthHandler(ready func() bool) http.Handler {
 	mux := http.NewServeMux()
-	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { fmt.Fprintln(w, "ok") })
-	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+	mux.HandleFunc("GET /healthz", ok)
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !ready() {
-			http.Error(w, "not ready: waiting for the first view of the cluster and a signing key", http.StatusServiceUnavailable)
+			http.Error(w, "not ready: waiting for the first view of the cluster, a signing key or the serving certificate", http.StatusServiceUnavailable)
 			return
 		}
-		fmt.Fprintln(w, "ok")
+		ok(w, r)
 	})
 	return mux
 }
+
+func ok(w http.ResponseWriter, _ *http.Request) { _, _ = w.Write([]byte("ok\n")) }

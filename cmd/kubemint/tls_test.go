@@ -193,4 +193,3 @@ func (ca *testCA) issue(t *testing.T, certFile, keyFile string, serial int64) {
 	write(t, keyFile, string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: keyDER})))
 	write(t, certFile, string(pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})))
 }
-

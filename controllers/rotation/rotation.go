@@ -51,18 +51,19 @@ func ServingCertificate(cert, ca *x509.Certificate, hosts []string, now time.Tim
 	case !bytes.Equal(cert.RawIssuer, ca.RawSubject) || cert.CheckSignatureFrom(ca) != nil:
 		return Certificate{Renew: true, Why: "another CA signed it"}
 	}
-	return byAge(cert, 2, 3, now)
+	return renewFrom(cert.NotBefore.Add(lifeOf(cert)/3*2), now)
 }
 
 // CertificateAuthority renews a CA certificate when half of its life has passed: what trusts the old certificate then has the
 // other half to learn of the new one.
 func CertificateAuthority(cert *x509.Certificate, now time.Time) Certificate {
-	return byAge(cert, 1, 2, now)
+	return renewFrom(cert.NotBefore.Add(lifeOf(cert)/2), now)
 }
 
-// byAge renews a certificate when the given fraction of its life has passed.
-func byAge(cert *x509.Certificate, numerator, denominator time.Duration, now time.Time) Certificate {
-	due := cert.NotBefore.Add(cert.NotAfter.Sub(cert.NotBefore) / denominator * numerator)
+func lifeOf(cert *x509.Certificate) time.Duration { return cert.NotAfter.Sub(cert.NotBefore) }
+
+// renewFrom renews a certificate from the time that it is due.
+func renewFrom(due, now time.Time) Certificate {
 	if now.Before(due) {
 		return Certificate{Next: due}
 	}

@@ -17,6 +17,16 @@ for package in "$stamp" "$client"; do # without these, servers and kubectl call 
   ldflags+=" -X $package.gitVersion=$version -X $package.gitMajor=1 -X $package.gitMinor=${minor%%.*} -X $package.gitTreeState=clean"
 done
 
+announced=
+announce() {
+  [ -z "$announced" ] || return 0
+  announced=yes
+  cat <<EOF
+controlplane: Kubernetes $version is built from its Go modules, once: 7 to 15 minutes on 2 cores from cold,
+controlplane: and about 3 GB of module and build cache. Have the binaries already? Set KUBEBUILDER_ASSETS to their directory.
+EOF
+}
+
 build() { # build NAME PACKAGE
   local name=$1 package=$2 started=$SECONDS
   if [ -n "${KUBEBUILDER_ASSETS:-}" ] && [ -x "$KUBEBUILDER_ASSETS/$name" ]; then
@@ -26,6 +36,7 @@ build() { # build NAME PACKAGE
     fi
     return
   fi
+  announce
   echo "controlplane: building $name ..."
   # To a new name first: an interrupted build must not leave a binary that looks finished.
   CGO_ENABLED=0 go build -trimpath -ldflags "$ldflags" -o "$out/.$name.new" "$package"
@@ -34,10 +45,6 @@ build() { # build NAME PACKAGE
   echo "controlplane: $name built in $((SECONDS - started)) s"
 }
 
-cat <<EOF
-controlplane: Kubernetes $version is built from its Go modules, once: about 12 minutes on 2 cores from cold,
-controlplane: and about 3 GB of module and build cache. Have the binaries already? Set KUBEBUILDER_ASSETS to their directory.
-EOF
 build etcd go.etcd.io/etcd/server/v3
 build kube-apiserver k8s.io/kubernetes/cmd/kube-apiserver
 build kube-controller-manager k8s.io/kubernetes/cmd/kube-controller-manager

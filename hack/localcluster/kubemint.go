@@ -130,7 +130,7 @@ func (k *Kubemint) AwaitReady(ctx context.Context) error {
 		}
 		response, err := http.DefaultClient.Do(request)
 		if err != nil {
-			return false, nil //nolint:nilerr // It does not listen yet.
+			return false, nil // It does not listen yet.
 		}
 		return response.StatusCode == http.StatusOK, response.Body.Close()
 	})

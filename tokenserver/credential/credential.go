@@ -29,7 +29,7 @@ var encoding = base64.RawURLEncoding.Strict()
 // characters are [A-Za-z0-9_-] only, on which all OAuth clients agree whether or not they form-encode Basic credentials.
 func Generate() string {
 	random := make([]byte, entropyBytes, entropyBytes+checksumSize)
-	rand.Read(random) //nolint:errcheck // It never fails: the program crashes where no randomness is to be had.
+	rand.Read(random) // It never fails: the program crashes where no randomness is to be had.
 	return Prefix + encoding.EncodeToString(appendChecksum(random))
 }
 

@@ -80,7 +80,7 @@ func (i Issuer) Grant(client *Client, scopeParameter string) (*Claims, *oauth2.E
 // newID returns a unique jti of 128 random bits.
 func newID() string {
 	var id [16]byte
-	rand.Read(id[:]) //nolint:errcheck // It never fails: the program crashes where no randomness is to be had.
+	rand.Read(id[:]) // It never fails: the program crashes where no randomness is to be had.
 	return base64.RawURLEncoding.EncodeToString(id[:])
 }
 

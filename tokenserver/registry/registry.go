@@ -97,6 +97,9 @@ func (r *Registry) Ring() *signing.Ring { return r.ring.Load() }
 // Ready reports whether every client has been seen once and a key is there to sign with.
 func (r *Registry) Ready() bool { return r.synced.Load() && r.ring.Load() != nil }
 
+// HasCertificate reports whether GetCertificate has one.
+func (r *Registry) HasCertificate() bool { return r.cert.Load() != nil }
+
 // GetCertificate returns the serving certificate that Kubemint's own CA signed; it fits tls.Config.
 func (r *Registry) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error) {
 	cert := r.cert.Load()
