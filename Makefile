@@ -21,7 +21,7 @@ HELM := $(TOOLS)/helm@v4.3.1
 
 .PHONY: demo
 demo: controlplane build ## Show the whole road on a local control plane: apply, token, verify (ONCE=1: do not stay up)
-	@go run ./hack/demo
+	@go build -o $(BIN)/kubemint-demo ./hack/demo && $(BIN)/kubemint-demo
 
 .PHONY: test
 test: controlplane build $(HELM) ## Run all tests, against a real API server
@@ -75,7 +75,7 @@ fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
 
 .PHONY: bench
 bench: controlplane build ## Measure 1,000 manifests at once, and one from apply to token, beside a bare client's writes
-	@go run ./hack/bench
+	@go build -o $(BIN)/kubemint-bench ./hack/bench && $(BIN)/kubemint-bench
 
 ##@ Tools
 

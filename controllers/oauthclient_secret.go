@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"slices"
@@ -202,20 +203,26 @@ func takenBy(c *v1alpha1.OAuthClient, live *corev1.Secret) *problem {
 }
 
 // credentialIn returns the client secret that Secrets hold, or "": the one under key if any does, else one under another key,
-// where it stands when the key was renamed.
+// where it stands when the key was renamed. There, what Kubemint wrote comes before what somebody else keeps in the Secret.
 func credentialIn(key string, secrets ...corev1.Secret) string {
-	var elsewhere string
+	var ours, theirs string
 	for i := range secrets {
 		if value := string(secrets[i].Data[key]); rotation.Usable(value) {
 			return value
 		}
-		for _, value := range secrets[i].Data {
-			if rotation.Usable(string(value)) {
-				elsewhere = string(value)
+		owned := ownedFields(secrets[i].ManagedFields)
+		for otherKey, value := range secrets[i].Data {
+			if !rotation.Usable(string(value)) {
+				continue
+			}
+			if _, byUs := owned.Data["f:"+otherKey]; byUs {
+				ours = string(value)
+			} else {
+				theirs = string(value)
 			}
 		}
 	}
-	return elsewhere
+	return cmp.Or(ours, theirs)
 }
 
 // ownerReference makes the OAuthClient the controller of its Secret, so that the garbage collector deletes it with its owner.

@@ -82,7 +82,7 @@ type OAuthClientSpec struct {
 
 // TokenSpec is how a client's access tokens are made.
 type TokenSpec struct {
-	// How long an access token is valid, from 60s to 24h, in the units h, m and s: 15m, 1h30m.
+	// How long an access token is valid, from 60s to 24h, in the units h, m and s: 15m, 1h30m. Unset: 1h.
 	// A token cannot be recalled before it expires, so choose it as short as your callers can bear.
 	//
 	// +kubebuilder:default="1h"
@@ -132,38 +132,38 @@ type SecretSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="[self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert].all(k, [self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert].exists_one(other, other == k))",message="two values would share one key of the Secret: give each its own (defaults: client_id, client_secret, issuer, token_url, scope, ca.crt)"
 type SecretKeys struct {
-	// The key of the client identifier.
+	// The key of the client identifier. Unset: client_id.
 	//
 	// +kubebuilder:default=client_id
 	// +optional
 	ClientID SecretKey `json:"clientID,omitempty"`
 
-	// The key of the client secret.
+	// The key of the client secret. Unset: client_secret.
 	//
 	// +kubebuilder:default=client_secret
 	// +optional
 	ClientSecret SecretKey `json:"clientSecret,omitempty"`
 
-	// The key of the issuer's URL, the iss of every token.
+	// The key of the issuer's URL, the iss of every token. Unset: issuer.
 	//
 	// +kubebuilder:default=issuer
 	// +optional
 	Issuer SecretKey `json:"issuer,omitempty"`
 
-	// The key of the token endpoint's URL.
+	// The key of the token endpoint's URL. Unset: token_url.
 	//
 	// +kubebuilder:default=token_url
 	// +optional
 	TokenURL SecretKey `json:"tokenURL,omitempty"`
 
-	// The key of the granted scopes, separated by spaces as in a token request.
+	// The key of the granted scopes, separated by spaces as in a token request. Unset: scope.
 	//
 	// +kubebuilder:default=scope
 	// +optional
 	Scope SecretKey `json:"scope,omitempty"`
 
 	// The key of the CA certificate (PEM) to verify the token endpoint with. The value is there when Kubemint's own CA,
-	// or one that its administrator names, signs the endpoint's certificate.
+	// or one that its administrator names, signs the endpoint's certificate. Unset: ca.crt.
 	//
 	// +kubebuilder:default="ca.crt"
 	// +optional

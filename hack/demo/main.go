@@ -84,6 +84,7 @@ It all stays up for you to play with, until Ctrl-C:
   curl --cacert %s %s/.well-known/openid-configuration
 `, d.cluster.Kubeconfig(), binaryDirectory(), d.credentials.caFile, d.kubemint.Issuer)
 	<-ctx.Done()
+	fmt.Println("\nStopping it all ...")
 	return nil
 }
 
