@@ -30,17 +30,10 @@ type document struct {
 	IDTokenSigningMethods []signing.Algorithm `json:"id_token_signing_alg_values_supported"`
 }
 
-// metadata serves the same document where RFC 8414 and where OpenID Connect Discovery look for it. It issues no ID tokens,
-// but verifiers that know only the latter (kube-apiserver, go-oidc) learn there which algorithms the tokens may have.
-func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
-	if !allow(w, r, http.MethodGet, http.MethodHead) {
-		return
-	}
-	ring := s.Registry.Ring()
-	if ring == nil {
-		oauth2.Unavailable.Write(w)
-		return
-	}
+// metadata returns the document, which is the same where RFC 8414 and where OpenID Connect Discovery look for it. The server
+// issues no ID tokens, but verifiers that know only the latter (kube-apiserver, go-oidc) learn there which algorithms the
+// tokens may have.
+func (s *Server) metadata(ring *signing.Ring) []byte {
 	body, err := json.Marshal(document{
 		Issuer:                s.Issuer.URL,
 		TokenEndpoint:         s.Issuer.Endpoint(TokenPath),
@@ -52,38 +45,37 @@ func (s *Server) metadata(w http.ResponseWriter, r *http.Request) {
 	if err != nil {
 		panic("tokenserver: the metadata did not encode: " + err.Error())
 	}
-	publish(w, r, "application/json", body)
+	return body
 }
 
-// jwks serves the key set.
-func (s *Server) jwks(w http.ResponseWriter, r *http.Request) {
-	if !allow(w, r, http.MethodGet, http.MethodHead) {
-		return
-	}
-	ring := s.Registry.Ring()
-	if ring == nil {
-		oauth2.Unavailable.Write(w)
-		return
-	}
-	publish(w, r, "application/jwk-set+json", ring.JWKS())
-}
-
-// publish answers with a public document that may be cached, and not at all with its body where the caller has it.
-func publish(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
-	digest := sha256.Sum256(body)
-	etag := `"` + base64.RawURLEncoding.EncodeToString(digest[:12]) + `"`
-	header := w.Header()
-	header.Set("Content-Type", contentType)
-	header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(PublishedMaxAge.Seconds())))
-	header.Set("ETag", etag)
-	header.Set("X-Content-Type-Options", "nosniff")
-	if r.Header.Get("If-None-Match") == etag {
-		w.WriteHeader(http.StatusNotModified)
-		return
-	}
-	header.Set("Content-Length", strconv.Itoa(len(body)))
-	w.WriteHeader(http.StatusOK)
-	if r.Method != http.MethodHead {
-		_, _ = w.Write(body)
+// published serves a public document that follows from the signing keys and may be cached; its body is left out where the
+// caller has it.
+func (s *Server) published(contentType string, content func(*signing.Ring) []byte) http.HandlerFunc {
+	return func(w http.ResponseWriter, r *http.Request) {
+		if !allow(w, r, http.MethodGet, http.MethodHead) {
+			return
+		}
+		ring := s.Registry.Ring()
+		if ring == nil {
+			oauth2.Unavailable.Write(w)
+			return
+		}
+		body := content(ring)
+		digest := sha256.Sum256(body)
+		etag := `"` + base64.RawURLEncoding.EncodeToString(digest[:12]) + `"`
+		header := w.Header()
+		header.Set("Content-Type", contentType)
+		header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(PublishedMaxAge.Seconds())))
+		header.Set("ETag", etag)
+		header.Set("X-Content-Type-Options", "nosniff")
+		if r.Header.Get("If-None-Match") == etag {
+			w.WriteHeader(http.StatusNotModified)
+			return
+		}
+		header.Set("Content-Length", strconv.Itoa(len(body)))
+		w.WriteHeader(http.StatusOK)
+		if r.Method != http.MethodHead {
+			_, _ = w.Write(body)
+		}
 	}
 }

@@ -78,12 +78,13 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{Config: config}
 	base := strings.TrimSuffix(issuer.Path, "/")
+	metadata := s.published("application/json", s.metadata)
 	s.routes = map[string]http.HandlerFunc{
 		base + TokenPath: s.token,
-		base + JWKSPath:  s.jwks,
+		base + JWKSPath:  s.published("application/jwk-set+json", (*signing.Ring).JWKS),
 		// RFC 8414, section 3.1 puts the well-known part before the issuer's path, OpenID Connect Discovery after it.
-		"/.well-known/oauth-authorization-server" + base: s.metadata,
-		base + "/.well-known/openid-configuration":       s.metadata,
+		"/.well-known/oauth-authorization-server" + base: metadata,
+		base + "/.well-known/openid-configuration":       metadata,
 	}
 	return s, nil
 }

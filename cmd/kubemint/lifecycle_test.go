@@ -195,15 +195,7 @@ func TestAPIServerStops(t *testing.T) {
 	if err := suite.cluster.StopAPIServer(); err != nil {
 		t.Fatal(err)
 	}
-	mark := len(suite.log.String())
-	await(t, "the lease to be lost", func() error {
-		mustGetToken(t, secret)
-		if !strings.Contains(suite.log.String()[mark:], "controllers ended") {
-			return errNotYet
-		}
-		return nil
-	})
-	mustGetToken(t, secret)
+	awaitTokensWithoutLease(t, secret)
 	if err := suite.cluster.StartAPIServer(); err != nil {
 		t.Fatal(err)
 	}
@@ -224,13 +216,20 @@ func TestAPIServerStops(t *testing.T) {
 func TestLeaseLost(t *testing.T) {
 	c := newClient(newNamespace(t), "worker")
 	secret := issued(t, c)
-	mark := len(suite.log.String())
 	lease := &coordinationv1.Lease{ObjectMeta: metav1.ObjectMeta{Namespace: localcluster.Namespace, Name: "kubemint-controller"}}
 	change(t, lease, func(l *coordinationv1.Lease) {
 		l.Spec.HolderIdentity = ptr.To("somebody-else")
 		l.Spec.RenewTime = &metav1.MicroTime{Time: time.Now()}
 		l.Spec.LeaseDurationSeconds = ptr.To[int32](13) // Longer than the holder tries to renew it.
 	})
+	awaitTokensWithoutLease(t, secret)
+	awaitToken(t, issued(t, newClient(c.Namespace, "later")))
+}
+
+// awaitTokensWithoutLease waits until the lease is lost; all the while every token request must succeed.
+func awaitTokensWithoutLease(t *testing.T, secret *corev1.Secret) {
+	t.Helper()
+	mark := len(suite.log.String())
 	await(t, "the lease to be lost", func() error {
 		mustGetToken(t, secret)
 		if !strings.Contains(suite.log.String()[mark:], "controllers ended") {
@@ -239,7 +238,6 @@ func TestLeaseLost(t *testing.T) {
 		return nil
 	})
 	mustGetToken(t, secret)
-	awaitToken(t, issued(t, newClient(c.Namespace, "later")))
 }
 
 // What happens to the signing keys' Secret does not reach the tokens: bad key material never replaces good.

@@ -95,15 +95,10 @@ spec:
 		}
 	})
 	t.Run("go-oidc verifies it", func(t *testing.T) {
-		ctx := oidc.ClientContext(t.Context(), httpsClient(t, secret.Data["ca.crt"]))
-		provider, err := oidc.NewProvider(ctx, suite.kubemint.Issuer)
-		if err != nil {
-			t.Fatal(err)
-		}
-		if _, err := provider.Verifier(&oidc.Config{ClientID: suite.kubemint.Issuer}).Verify(ctx, token); err != nil {
+		if err := verify(t, suite.kubemint.Issuer, suite.kubemint.Issuer, secret.Data["ca.crt"], token); err != nil {
 			t.Error(err)
 		}
-		if _, err := provider.Verifier(&oidc.Config{ClientID: suite.kubemint.Issuer}).Verify(ctx, tampered(token)); err == nil {
+		if err := verify(t, suite.kubemint.Issuer, suite.kubemint.Issuer, secret.Data["ca.crt"], tampered(token)); err == nil {
 			t.Error("a tampered token verifies")
 		}
 	})
@@ -120,6 +115,18 @@ spec:
 		}
 	})
 	t.Run("kube-apiserver accepts it as a resource server", func(t *testing.T) { whoAmI(t, secret, token, namespace) })
+}
+
+// verify verifies a token by go-oidc with its defaults: discovery, keys, signature, issuer, audience and expiry.
+func verify(t *testing.T, issuer, audience string, caPEM []byte, token string) error {
+	t.Helper()
+	ctx := oidc.ClientContext(t.Context(), httpsClient(t, caPEM))
+	provider, err := oidc.NewProvider(ctx, issuer)
+	if err != nil {
+		return err
+	}
+	_, err = provider.Verifier(&oidc.Config{ClientID: audience}).Verify(ctx, token)
+	return err
 }
 
 // tokenByOAuth2 gets a token by golang.org/x/oauth2, with nothing but the Secret.
