@@ -63,7 +63,7 @@ func (r *CertificatesReconciler) Reconcile(ctx context.Context, _ ctrl.Request) 
 	return ctrl.Result{RequeueAfter: max(next.Sub(r.Now()), minRetry)}, nil
 }
 
-// authority returns the CA, made or renewed if need be, and when to look at it again. A CA that cannot be read is left alone:
+// authority returns the CA, made or renewed if need be, and when to look at it again. A CA that cannot sign is left alone:
 // every client trusts it, so that replacing it is for somebody to decide.
 func (r *CertificatesReconciler) authority(ctx context.Context) (*keyPair, time.Time, error) {
 	secret := ownedSecret(r.key(v1alpha1.CertificateAuthoritySecretName), v1alpha1.ComponentCertificateAuthority, corev1.SecretTypeTLS)
@@ -78,7 +78,7 @@ func (r *CertificatesReconciler) authority(ctx context.Context) (*keyPair, time.
 	if err != nil {
 		return nil, time.Time{}, fmt.Errorf("read the certificate authority: %w", err)
 	}
-	ca, err := parseKeyPair(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
+	ca, err := parseAuthority(secret.Data[corev1.TLSCertKey], secret.Data[corev1.TLSPrivateKeyKey])
 	if err != nil {
 		r.Events.Eventf(secret, nil, corev1.EventTypeWarning, "CertificateAuthorityInvalid", "ReadCertificateAuthority",
 			"the certificate authority cannot be read (%v): restore the Secret from a backup, or delete it to have a new one made, which every client must then be given", err)

@@ -24,6 +24,8 @@ type desiredSecret struct {
 	// data is every value but the client secret, which stands under secretKey.
 	data      map[string][]byte
 	secretKey string
+	// noCAKey is the key of a CA that clients do not need; empty where they do. One from before would have them trust it alone.
+	noCAKey string
 }
 
 // desiredSecret works out what an OAuthClient's Secret should be.
@@ -49,6 +51,8 @@ func (r *OAuthClientReconciler) desiredSecret(ctx context.Context, c *v1alpha1.O
 	}
 	if len(caCert) > 0 {
 		desired.data[string(keys.CACert)] = caCert
+	} else {
+		desired.noCAKey = string(keys.CACert)
 	}
 	for key, value := range c.Spec.Secret.Template.Labels {
 		desired.labels[key] = string(value)
@@ -93,6 +97,9 @@ func (d *desiredSecret) inSync(sealed *corev1.Secret) bool {
 		if want := credential.Seal(value); string(sealed.Data[key]) != string(want[:]) {
 			return false
 		}
+	}
+	if _, there := sealed.Data[d.noCAKey]; there && d.noCAKey != "" {
+		return false // It goes if it is ours; a live read tells.
 	}
 	_, wellFormed := credential.Unseal(sealed.Data[d.secretKey])
 	return wellFormed

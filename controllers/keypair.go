@@ -112,6 +112,18 @@ func parseKeyPair(certPEM, keyPEM []byte) (*keyPair, error) {
 	return &keyPair{cert: pair.Leaf, key: signer}, nil
 }
 
+// parseAuthority parses a key pair that can sign certificates.
+func parseAuthority(certPEM, keyPEM []byte) (*keyPair, error) {
+	pair, err := parseKeyPair(certPEM, keyPEM)
+	if err != nil {
+		return nil, err
+	}
+	if !pair.cert.IsCA || pair.cert.KeyUsage != 0 && pair.cert.KeyUsage&x509.KeyUsageCertSign == 0 {
+		return nil, errors.New("its certificate is not one of a certificate authority")
+	}
+	return pair, nil
+}
+
 func (p *keyPair) certPEM() []byte {
 	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})
 }

@@ -120,12 +120,13 @@ func (r *OAuthClientReconciler) setCondition(c *v1alpha1.OAuthClient, status *v1
 	status.Conditions = append(status.Conditions, condition)
 }
 
-// applyStatus writes the status by server-side apply. The UID keeps it from an object that was deleted and made anew.
+// applyStatus writes the status by server-side apply. The resourceVersion keeps it from an object that
+// changed since it was read, or was deleted and made anew (of a custom resource, the status subresource ignores a UID).
 func (r *OAuthClientReconciler) applyStatus(ctx context.Context, c *v1alpha1.OAuthClient, status v1alpha1.OAuthClientStatus) error {
 	patch, err := json.Marshal(map[string]any{
 		"apiVersion": v1alpha1.GroupVersion.String(),
 		"kind":       "OAuthClient",
-		"metadata":   map[string]any{"name": c.Name, "namespace": c.Namespace, "uid": c.UID},
+		"metadata":   map[string]any{"name": c.Name, "namespace": c.Namespace, "resourceVersion": c.ResourceVersion},
 		"status":     status,
 	})
 	if err != nil {

@@ -3,6 +3,7 @@ package controllers
 import (
 	"cmp"
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -45,11 +46,15 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 	if err != nil {
 		return outcome{}, err
 	}
+	// After the Secrets were read: whoever follows a later change then makes our writes conflict.
+	if err := r.confirm(ctx, c); err != nil {
+		return outcome{}, err
+	}
 	var result outcome
 	if current == nil {
 		result, err = r.createSecret(ctx, c, desired, former)
 	} else {
-		result, err = r.updateSecret(ctx, c, desired, current)
+		result, err = r.updateSecret(ctx, c, desired, current, former)
 	}
 	if err != nil {
 		if len(former) > 0 { // The credential stays where it was until the new name can be had.
@@ -95,6 +100,19 @@ func (r *OAuthClientReconciler) liveSecrets(ctx context.Context, c *v1alpha1.OAu
 	return current, former, nil
 }
 
+// confirm fails where the cache is behind: the OAuthClient is another by now, or its spec. To follow what it was would make a
+// second credential, or undo what another replica did.
+func (r *OAuthClientReconciler) confirm(ctx context.Context, c *v1alpha1.OAuthClient) error {
+	var live v1alpha1.OAuthClient
+	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(c), &live); err != nil {
+		return fmt.Errorf("read the OAuthClient: %w", err)
+	}
+	if live.UID != c.UID || live.Generation != c.Generation || !live.DeletionTimestamp.IsZero() {
+		return errors.New("the OAuthClient changed meanwhile") // Tried again when the cache has it.
+	}
+	return nil
+}
+
 // createSecret makes the Secret, with the credential of a former one where the name changed. Creating never overwrites: if
 // the name was taken in the meantime, the API server refuses, and nothing is lost but the attempt.
 func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret, former []corev1.Secret) (outcome, error) {
@@ -124,14 +142,14 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 }
 
 // updateSecret brings an existing Secret of the OAuthClient to what it should be. Somebody else's is never touched.
-func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret, live *corev1.Secret) (outcome, error) {
+func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret, live *corev1.Secret, former []corev1.Secret) (outcome, error) {
 	if !metav1.IsControlledBy(live, c) {
 		return outcome{}, takenBy(c, live)
 	}
 	if !live.DeletionTimestamp.IsZero() {
 		return outcome{}, fmt.Errorf("secret %q is being deleted", live.Name) // Tried again when it is gone.
 	}
-	decision := rotation.ClientSecret(credentialIn(desired.secretKey, *live))
+	decision := rotation.ClientSecret(credentialIn(desired.secretKey, append([]corev1.Secret{*live}, former...)...))
 	updated, changes := desired.bring(live, decision.Secret)
 	result := outcome{secretName: desired.name}
 	if len(changes.names) == 0 {

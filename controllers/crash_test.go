@@ -1,0 +1,269 @@
+package controllers
+
+import (
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+)
+
+// story is something that happens to an OAuthClient, and how Kubemint follows it when nothing goes wrong.
+type story struct {
+	// fresh is whether the OAuthClient is new, instead of having been issued its credential before it happens.
+	fresh   bool
+	happens func(*testing.T, *v1alpha1.OAuthClient)
+	writes  []string
+	newOne  bool // whether it ends with another credential
+}
+
+func specChange(how func(*v1alpha1.OAuthClient)) func(*testing.T, *v1alpha1.OAuthClient) {
+	return func(t *testing.T, c *v1alpha1.OAuthClient) { change(t, c, how) }
+}
+
+func renameSecret(c *v1alpha1.OAuthClient) { c.Spec.Secret.Name = c.Name + "-renamed" }
+func renameKey(c *v1alpha1.OAuthClient)    { c.Spec.Secret.Keys.ClientSecret = "CLIENT_SECRET" }
+
+func spoil(how func(data map[string][]byte)) func(*testing.T, *v1alpha1.OAuthClient) {
+	return func(t *testing.T, c *v1alpha1.OAuthClient) {
+		changeSecret(t, c.Namespace, c.SecretName(), func(s *corev1.Secret) { how(s.Data) })
+	}
+}
+
+const (
+	makeSecret, updateSecret, deleteSecret = "POST secrets", "PUT secrets", "DELETE secrets"
+	writeStatus                            = "PATCH oauthclients/status"
+)
+
+var stories = map[string]story{
+	"first creation": {fresh: true, writes: []string{makeSecret, writeStatus}, newOne: true},
+	"Secret renamed": {
+		happens: specChange(renameSecret),
+		writes:  []string{makeSecret, deleteSecret, writeStatus},
+	},
+	"key renamed": {
+		happens: specChange(renameKey),
+		writes:  []string{updateSecret, writeStatus},
+	},
+	"Secret and key renamed": {
+		happens: specChange(func(c *v1alpha1.OAuthClient) { renameSecret(c); renameKey(c) }),
+		writes:  []string{makeSecret, deleteSecret, writeStatus},
+	},
+	"value spoilt": {
+		happens: spoil(func(data map[string][]byte) { data["issuer"] = []byte("https://evil.example") }),
+		writes:  []string{updateSecret},
+	},
+	"credential lost": {
+		happens: spoil(func(data map[string][]byte) { delete(data, "client_secret") }),
+		writes:  []string{updateSecret}, newOne: true,
+	},
+	"Secret deleted": {
+		happens: func(t *testing.T, c *v1alpha1.OAuthClient) {
+			must(t, suite.admin.Delete(t.Context(), getSecret(t, c.Namespace, c.SecretName())))
+		},
+		writes: []string{makeSecret}, newOne: true,
+	},
+}
+
+// begin tells a story up to the moment when a process is to follow, and sees what happened.
+func (s story) begin(t *testing.T, p *process, c *v1alpha1.OAuthClient) (before string) {
+	t.Helper()
+	if !s.fresh {
+		settle(t, p, c)
+		before = mustBeIssued(t, c)
+		s.happens(t, c)
+	}
+	p.awaitSight(t, c)
+	return before
+}
+
+// end checks how a story ended, with one Secret and one credential, and returns all credentials that ever were (L2).
+func (s story) end(t *testing.T, c *v1alpha1.OAuthClient, before string) (all []string) {
+	t.Helper()
+	now := mustBeIssued(t, c)
+	if (now != before) != s.newOne {
+		t.Errorf("%s: a new credential: %t, want %t", c.Name, now != before, s.newOne)
+	}
+	if before != "" && before != now {
+		all = append(all, before)
+	}
+	return append(all, now)
+}
+
+// mustHaveSeen checks that no other credentials were ever in a Secret.
+func mustHaveSeen(t *testing.T, seen *history, want []string) {
+	t.Helper()
+	got := seen.credentials(t)
+	if !slices.Equal(slices.Sorted(slices.Values(got)), slices.Sorted(slices.Values(want))) {
+		t.Errorf("%d credentials were seen, want %d", len(got), len(want))
+	}
+}
+
+// Whichever write it crashes at, and whether or not that write was done, the next run brings it to the same end (L2).
+func TestCrashAtAnyWrite(t *testing.T) {
+	for name, s := range stories {
+		t.Run(name, func(t *testing.T) {
+			t.Run("undisturbed", func(t *testing.T) { s.undisturbed(t) })
+			for n, write := range s.writes {
+				for _, done := range []bool{false, true} {
+					t.Run(fmt.Sprintf("crash, %s done %t", write, done), func(t *testing.T) { s.crash(t, n+1, done) })
+					t.Run(fmt.Sprintf("connection lost, %s done %t", write, done), func(t *testing.T) { s.lose(t, n+1, done) })
+				}
+			}
+		})
+	}
+}
+
+func (s story) undisturbed(t *testing.T) {
+	c := created(t)
+	seen, p := follow(t, c.Namespace), newProcess(t, "kubemint")
+	before := s.begin(t, p, c)
+	from := len(p.wire.written())
+	settle(t, p, c)
+	if got := p.wire.written()[from:]; !slices.Equal(got, s.writes) {
+		t.Errorf("it wrote %v, want %v", got, s.writes)
+	}
+	all := s.end(t, c, before)
+	mustHaveSeen(t, seen, all)
+	for _, value := range all {
+		if strings.Contains(p.events.all(), value) {
+			t.Error("a credential stands in an event")
+		}
+	}
+}
+
+var errCut = errors.New("cut off by the test")
+
+// crash has a process end at its n-th write, of which only the API server may know that it was done; another one takes over.
+func (s story) crash(t *testing.T, n int, done bool) {
+	c := created(t)
+	seen, p := follow(t, c.Namespace), newProcess(t, "kubemint")
+	before := s.begin(t, p, c)
+	reached := cut(p, func(write int) bool { return write >= n }, func(write int) bool { return done && write == n })
+	if _, err := p.reconcile(c); err == nil || !*reached {
+		t.Fatalf("it did not crash: %v", err)
+	}
+	p.freeze()
+
+	settle(t, newProcess(t, "kubemint"), c)
+	mustHaveSeen(t, seen, s.end(t, c, before))
+}
+
+// lose has the n-th write fail, or only its answer get lost; the same process, whose cache may be behind, tries again.
+func (s story) lose(t *testing.T, n int, done bool) {
+	c := created(t)
+	seen, p := follow(t, c.Namespace), newProcess(t, "kubemint")
+	before := s.begin(t, p, c)
+	reached := cut(p, func(write int) bool { return write == n }, func(int) bool { return done })
+	result, err := p.reconcile(c)
+	if !*reached || err == nil && result.RequeueAfter == 0 {
+		t.Fatalf("it will not be tried again: %v, %v", result, err)
+	}
+	settle(t, p, c)
+	mustHaveSeen(t, seen, s.end(t, c, before))
+}
+
+// cut cuts a process off at some writes, of which some are done nevertheless.
+func cut(p *process, at, done func(write int) bool) (reached *bool) {
+	reached = new(bool)
+	p.wire.stepIn(func(write int) error {
+		if at(write) && !done(write) {
+			*reached = true
+			return errCut
+		}
+		return nil
+	}, func(write int) error {
+		if at(write) {
+			*reached = true
+			return errCut
+		}
+		return nil
+	})
+	return reached
+}
+
+// Two leaders that both decide to write, before either has, end with one Secret and one credential each (L2). The one that
+// comes second is refused by the API server, tries again, and tells the user nothing of it.
+func TestTwoLeaders(t *testing.T) {
+	for name, s := range stories {
+		t.Run(name, func(t *testing.T) {
+			clients := 5
+			if s.fresh {
+				clients = 20
+			}
+			namespace := newNamespace(t)
+			seen := follow(t, namespace)
+			leaders := []*process{newProcess(t, "kubemint"), newProcess(t, "kubemint")}
+			befores := make([]string, clients)
+			for i := range clients {
+				c := newClient(namespace, fmt.Sprintf("worker-%d", i))
+				must(t, suite.admin.Create(t.Context(), c))
+				befores[i] = s.begin(t, leaders[i%2], c)
+				leaders[(i+1)%2].awaitSight(t, c)
+				collide(t, leaders, func(p *process) error { _, err := p.reconcile(c); return err })
+				settle(t, leaders[0], c)
+				settle(t, leaders[1], c)
+			}
+			var want []string
+			for i := range clients {
+				want = append(want, s.end(t, newClient(namespace, fmt.Sprintf("worker-%d", i)), befores[i])...)
+			}
+			mustHaveSeen(t, seen, want)
+		})
+	}
+}
+
+// collide has two processes do something and hold their first writes until both are about to. One must win; the other one
+// must fail for that reason alone, having written nothing more.
+func collide(t *testing.T, processes []*process, do func(*process) error) {
+	t.Helper()
+	var about sync.WaitGroup
+	about.Add(len(processes))
+	both := make(chan struct{})
+	go func() { about.Wait(); close(both) }()
+	type outcome struct {
+		written []string
+		err     error
+	}
+	outcomes := make(chan outcome, len(processes))
+	for _, p := range processes {
+		from := len(p.wire.written())
+		p.wire.stepIn(func(n int) error {
+			if n > 1 {
+				return nil
+			}
+			about.Done()
+			select {
+			case <-both:
+				return nil
+			case <-time.After(patience):
+				return errors.New("the other process writes nothing")
+			}
+		}, nil)
+		go func() {
+			err := do(p)
+			outcomes <- outcome{p.wire.written()[from:], err}
+		}()
+	}
+	won := 0
+	for range processes {
+		switch o := <-outcomes; {
+		case o.err == nil:
+			won++
+		case !apierrors.IsConflict(o.err) && !apierrors.IsAlreadyExists(o.err):
+			t.Errorf("it failed for another reason: %v", o.err)
+		case len(o.written) != 1:
+			t.Errorf("after being refused it wrote %v", o.written[1:])
+		}
+	}
+	if won != 1 {
+		t.Errorf("%d processes won", won)
+	}
+}
