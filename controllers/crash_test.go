@@ -221,7 +221,7 @@ func TestTwoLeaders(t *testing.T) {
 }
 
 // collide has two processes do something and hold their first writes until both are about to. One must win; the other one
-// must fail for that reason alone, having written nothing more.
+// must fail for that reason alone, or find what it wanted and say so in the status, having written nothing else.
 func collide(t *testing.T, processes []*process, do func(*process) error) {
 	t.Helper()
 	var about sync.WaitGroup
@@ -259,11 +259,11 @@ func collide(t *testing.T, processes []*process, do func(*process) error) {
 			won++
 		case !apierrors.IsConflict(o.err) && !apierrors.IsAlreadyExists(o.err):
 			t.Errorf("it failed for another reason: %v", o.err)
-		case len(o.written) != 1:
+		case slices.ContainsFunc(o.written[1:], func(w string) bool { return w != writeStatus }):
 			t.Errorf("after being refused it wrote %v", o.written[1:])
 		}
 	}
-	if won != 1 {
-		t.Errorf("%d processes won", won)
+	if won == 0 {
+		t.Error("neither process won")
 	}
 }

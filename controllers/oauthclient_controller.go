@@ -142,13 +142,15 @@ func (r *OAuthClientReconciler) applyStatus(ctx context.Context, c *v1alpha1.OAu
 
 // tell records what was done as an event, and a new problem as an event and a log line.
 func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClient, outcome outcome, obstacle *problem, changed bool) {
+	if outcome.message != "" {
+		log.FromContext(ctx).Info("Secret written", "secret", outcome.secretName, "what", outcome.message)
+	}
 	if outcome.event != "" {
 		eventType := corev1.EventTypeNormal
 		if outcome.event == v1alpha1.EventSecretRepaired {
 			eventType = corev1.EventTypeWarning
 		}
 		r.Events.Eventf(c, nil, eventType, outcome.event, "WriteSecret", "%s", outcome.message)
-		log.FromContext(ctx).Info("Secret written", "secret", outcome.secretName, "event", outcome.event)
 	}
 	if obstacle != nil && changed {
 		if !obstacle.quiet {

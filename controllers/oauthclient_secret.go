@@ -22,7 +22,8 @@ import (
 type outcome struct {
 	// secretName is the Secret that holds the credentials now; empty where there is none.
 	secretName string
-	// event and message tell what was written; empty where nothing was.
+	// message tells what was written, and event is the reason under which an event tells it; empty where nothing was. A first
+	// creation is worth no event: the condition Ready says the same.
 	event, message string
 }
 
@@ -40,6 +41,12 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 	followed := c.Status.ObservedGeneration == c.Generation
 	if followed && len(cached) == 1 && desired.inSync(&cached[0]) {
 		return outcome{secretName: desired.name}, nil
+	}
+
+	if c.Status.ObservedGeneration == 0 && c.Generation == 1 && len(cached) == 0 {
+		if result, err := r.createFirst(ctx, c, desired); !apierrors.IsAlreadyExists(err) {
+			return result, err
+		}
 	}
 
 	current, former, err := r.liveSecrets(ctx, c)
@@ -113,6 +120,15 @@ func (r *OAuthClientReconciler) confirm(ctx context.Context, c *v1alpha1.OAuthCl
 	return nil
 }
 
+// createFirst makes the Secret of an OAuthClient that is new. Nearly always nothing has its name, which the API server tells
+// when it creates it or not: reading it before would only be slower.
+func (r *OAuthClientReconciler) createFirst(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret) (outcome, error) {
+	if err := r.confirm(ctx, c); err != nil {
+		return outcome{}, err
+	}
+	return r.createSecret(ctx, c, desired, nil)
+}
+
 // createSecret makes the Secret, with the credential of a former one where the name changed. Creating never overwrites: if
 // the name was taken in the meantime, the API server refuses, and nothing is lost but the attempt.
 func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret, former []corev1.Secret) (outcome, error) {
@@ -135,7 +151,6 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 		result.event = v1alpha1.EventSecretRepaired
 		result.message = fmt.Sprintf("Secret %q was gone: made again with a new client secret", desired.name)
 	default:
-		result.event = v1alpha1.EventSecretCreated
 		result.message = fmt.Sprintf("Secret %q made for client %s", desired.name, c.ClientID())
 	}
 	return result, nil

@@ -41,7 +41,8 @@ func TestStaleCache(t *testing.T) {
 			_, _ = stale.reconcile(c) // It may fail, or think that all is well.
 			mustBeUntouched(t, c.Namespace, before)
 			mustBeIssued(t, c)
-			if written := stale.wire.written(); slices.ContainsFunc(written, func(w string) bool { return w != writeStatus }) {
+			// A new OAuthClient's Secret is created without a look before: the API server refuses it where there is one.
+			if written := stale.wire.written(); slices.ContainsFunc(written, func(w string) bool { return w != writeStatus && (test.issued || w != makeSecret) }) {
 				t.Errorf("it tried to write: %v", written)
 			}
 			mustHaveSeen(t, seen, []string{value})

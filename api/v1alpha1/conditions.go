@@ -38,8 +38,6 @@ const (
 
 // Reasons of the events on an OAuthClient, beside the reasons above.
 const (
-	// EventSecretCreated: the Secret was made, with a new credential.
-	EventSecretCreated = "SecretCreated"
 	// EventSecretUpdated: the Secret follows a change of the OAuthClient or of Kubemint's configuration.
 	EventSecretUpdated = "SecretUpdated"
 	// EventSecretRepaired: the Secret had been changed or deleted by somebody else, and was made good.
