@@ -25,6 +25,7 @@ import (
 func TestWrites(t *testing.T) {
 	const clients = 20
 	namespace := newNamespace(t)
+	awaitNoTerminatingNamespaces(t)
 	before := writes(t)
 	for i := range clients {
 		create(t, newClient(namespace, fmt.Sprintf("worker-%d", i)))
@@ -44,6 +45,23 @@ func TestWrites(t *testing.T) {
 	if got := difference(writes(t), before); len(got) != 0 {
 		t.Errorf("a restart wrote %v", got)
 	}
+}
+
+// awaitNoTerminatingNamespaces waits until other tests' namespaces are gone, whose deletion writes too.
+func awaitNoTerminatingNamespaces(t *testing.T) {
+	t.Helper()
+	await(t, "other tests' namespaces to go", func() error {
+		var namespaces corev1.NamespaceList
+		if err := suite.admin.List(t.Context(), &namespaces); err != nil {
+			return err
+		}
+		for i := range namespaces.Items {
+			if !namespaces.Items[i].DeletionTimestamp.IsZero() {
+				return fmt.Errorf("%s is still there", namespaces.Items[i].Name)
+			}
+		}
+		return nil
+	})
 }
 
 // writes counts the write requests for OAuthClients and Secrets that the API server has answered, by its own metrics.
