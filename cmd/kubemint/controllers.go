@@ -56,6 +56,8 @@ func awaitKinds(ctx context.Context, api *discovery.DiscoveryClient) error {
 		switch {
 		case err == nil:
 			return nil
+		case apierrors.IsUnauthorized(err), apierrors.IsForbidden(err):
+			return fmt.Errorf("the Kubernetes API server refuses kubemint's credentials: renew those in the kubeconfig, or see to the service account (%w)", err)
 		case !apierrors.IsNotFound(err):
 			return fmt.Errorf("cannot reach the Kubernetes API server: check the address in the kubeconfig and the network (%w)", err)
 		case try == tries:

@@ -19,6 +19,10 @@ func TestWrongStart(t *testing.T) {
 	garbage := filepath.Join(directory, "garbage.pem")
 	write(t, nowhere, `{apiVersion: v1, kind: Config, current-context: x, contexts: [{name: x, context: {cluster: x}}], clusters: [{name: x, cluster: {server: "https://127.0.0.1:1"}}]}`)
 	write(t, garbage, "garbage")
+	stranger, err := suite.cluster.TokenKubeconfig("stranger", filepath.Join(directory, "stranger.kubeconfig"))
+	if err != nil {
+		t.Fatal(err)
+	}
 	cluster := "--kubeconfig=" + suite.cluster.Kubeconfig()
 	// A cluster without Kubemint's CRDs.
 	empty, err := localcluster.Start(t.Context(), localcluster.Options{})
@@ -52,6 +56,7 @@ func TestWrongStart(t *testing.T) {
 		"unknown log level":        {[]string{issuer, namespace, "--log-level=loud"}, "--help lists the flags"},
 		"no kubeconfig":            {[]string{issuer, namespace, "--kubeconfig=" + directory + "/missing"}, "name a kubeconfig"},
 		"no cluster":               {[]string{issuer, namespace, "--kubeconfig=" + nowhere}, "cannot reach the Kubernetes API server"},
+		"refused credentials":      {[]string{issuer, namespace, "--kubeconfig=" + stranger}, "refuses kubemint's credentials"},
 		"no CRDs":                  {[]string{issuer, namespace, "--kubeconfig=" + empty.Kubeconfig()}, "install the CRDs"},
 		"unreadable certificate":   {[]string{issuer, namespace, cluster, "--tls-mode=files", "--tls-cert-file=" + directory + "/no.crt", "--tls-key-file=" + directory + "/no.key"}, "must be a certificate and its private key"},
 		"garbage for certificate":  {[]string{issuer, namespace, cluster, "--tls-mode=files", "--tls-cert-file=" + garbage, "--tls-key-file=" + garbage}, "must be a certificate and its private key"},

@@ -31,11 +31,11 @@ func (c *Cluster) ServiceAccountKubeconfig(ctx context.Context, namespace, name 
 	if err != nil {
 		return "", fmt.Errorf("request a token of service account %s/%s: %w", namespace, name, err)
 	}
-	return c.tokenKubeconfig(token, filepath.Join(c.dir, namespace+"."+name+".kubeconfig"))
+	return c.TokenKubeconfig(token, filepath.Join(c.dir, namespace+"."+name+".kubeconfig"))
 }
 
-// tokenKubeconfig writes a kubeconfig file for the bearer of a token.
-func (c *Cluster) tokenKubeconfig(token, path string) (string, error) {
+// TokenKubeconfig writes a kubeconfig file for the bearer of a token.
+func (c *Cluster) TokenKubeconfig(token, path string) (string, error) {
 	config, err := clientcmd.LoadFromFile(c.Kubeconfig())
 	if err != nil {
 		return "", fmt.Errorf("read the admin kubeconfig: %w", err)

@@ -201,7 +201,7 @@ func (c *Cluster) ApplyYAML(ctx context.Context, manifest string) (string, error
 
 // KubectlWithToken runs kubectl as the bearer of a token, who is a stranger to the cluster but for it.
 func (c *Cluster) KubectlWithToken(ctx context.Context, token string, args ...string) (string, error) {
-	config, err := c.tokenKubeconfig(token, filepath.Join(c.state, "bearer.kubeconfig"))
+	config, err := c.TokenKubeconfig(token, filepath.Join(c.state, "bearer.kubeconfig"))
 	if err != nil {
 		return "", err
 	}
