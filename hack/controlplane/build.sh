@@ -22,8 +22,8 @@ announce() {
   [ -z "$announced" ] || return 0
   announced=yes
   cat <<EOF
-controlplane: Kubernetes $version is built from its Go modules, once: 7 to 15 minutes on 2 cores from cold,
-controlplane: and about 3 GB of module and build cache. Have the binaries already? Set KUBEBUILDER_ASSETS to their directory.
+controlplane: Kubernetes $version is built from its Go modules, once: 7 to 10 minutes on 2 cores from cold,
+controlplane: and several GB of module and build cache. Have the binaries already? Set KUBEBUILDER_ASSETS to their directory.
 EOF
 }
 
