@@ -87,7 +87,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 		return nil, refusal
 	}
 	key := s.Registry.Ring().Active()
-	signed, err := key.Sign(accessTokenType, claims.Map())
+	signed, err := key.Sign(accessTokenType, claims)
 	if err != nil {
 		return nil, oauth2.ServerError.Because(err.Error())
 	}

@@ -49,15 +49,6 @@ func (i Issuer) Endpoint(path string) string {
 	return strings.TrimSuffix(i.URL, "/") + path
 }
 
-// Claims are the claims of an access token (RFC 9068, section 2.2).
-type Claims struct {
-	Issuer, Audience string
-	Client           *Client
-	Scopes           scope.Set
-	IssuedAt         time.Time
-	ID               string
-}
-
 // Grant decides what an authenticated client gets for the scope parameter of its request, which may be empty.
 func (i Issuer) Grant(client *Client, scopeParameter string) (*Claims, *oauth2.Error) {
 	if client.Suspended {
@@ -82,33 +73,4 @@ func newID() string {
 	var id [16]byte
 	rand.Read(id[:]) // It never fails: the program crashes where no randomness is to be had.
 	return base64.RawURLEncoding.EncodeToString(id[:])
-}
-
-// Map returns the claims by name, as they stand in the token.
-func (c *Claims) Map() map[string]any {
-	claims := make(map[string]any, 9+len(c.Client.Claims))
-	for name, value := range c.Client.Claims {
-		claims[name] = value
-	}
-	// After the client's extra claims, so that none of those can stand in place of one of these.
-	claims["iss"] = c.Issuer
-	claims["sub"] = c.Client.ID
-	claims["aud"] = c.Audience
-	claims["client_id"] = c.Client.ID
-	claims["scope"] = c.Scopes.String()
-	claims["iat"] = c.IssuedAt.Unix()
-	claims["exp"] = c.IssuedAt.Add(c.Client.Lifetime).Unix()
-	claims["jti"] = c.ID
-	claims["kubernetes.io"] = kubernetesClaim{Namespace: c.Client.Namespace, Name: c.Client.Name, UID: c.Client.UID}
-	return claims
-}
-
-// ExpiresIn returns the token's lifetime in seconds.
-func (c *Claims) ExpiresIn() int64 { return int64(c.Client.Lifetime / time.Second) }
-
-// kubernetesClaim names the OAuthClient, in the manner of Kubernetes' own service account tokens.
-type kubernetesClaim struct {
-	Namespace string `json:"namespace"`
-	Name      string `json:"name"`
-	UID       string `json:"uid"`
 }

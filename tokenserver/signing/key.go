@@ -17,8 +17,6 @@ import (
 	"fmt"
 	"math/big"
 	"time"
-
-	"github.com/golang-jwt/jwt/v5"
 )
 
 // Algorithm is a JWS algorithm (RFC 7518, section 3.1).
@@ -86,19 +84,6 @@ func NewKey(algorithm Algorithm, now time.Time) (Key, error) {
 func (k *Key) Activate(now time.Time) {
 	k.State = Active
 	k.Activated = now.UTC().Truncate(time.Second)
-}
-
-// Sign returns a signed token (JWS compact serialization) of a media type with the given claims.
-func (k *Key) Sign(mediaType string, claims map[string]any) (string, error) {
-	method := jwt.GetSigningMethod(string(k.Algorithm))
-	token := jwt.NewWithClaims(method, jwt.MapClaims(claims))
-	token.Header["typ"] = mediaType
-	token.Header["kid"] = k.ID
-	signed, err := token.SignedString(k.private)
-	if err != nil {
-		return "", fmt.Errorf("sign a token with key %s: %w", k.ID, err)
-	}
-	return signed, nil
 }
 
 // jwk is a public key as a JSON Web Key (RFC 7517, section 4; RFC 7518, section 6).

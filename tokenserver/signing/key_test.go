@@ -11,7 +11,6 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
-	"maps"
 	"math/big"
 	"slices"
 	"strings"
@@ -112,42 +111,6 @@ func verify(t testing.TB, token string, jwks []byte) (header, claims map[string]
 		t.Fatalf("J02 alg %v", header["alg"])
 	}
 	return header, claims
-}
-
-func TestSign(t *testing.T) {
-	for _, algorithm := range []Algorithm{ES256, RS256} {
-		t.Run(string(algorithm), func(t *testing.T) {
-			ring, err := NewRingWithKey(algorithm, now)
-			if err != nil {
-				t.Fatal(err)
-			}
-			// Often enough that an R or S with leading zeros, which DER and big.Int shorten, is among them.
-			times := map[Algorithm]int{ES256: 500, RS256: 2}[algorithm]
-			for i := range times {
-				claims := map[string]any{"sub": "billing.invoice-worker", "n": float64(i)}
-				token, err := ring.Active().Sign("at+jwt", claims)
-				if err != nil {
-					t.Fatal(err)
-				}
-				gotHeader, gotClaims := verify(t, token, ring.JWKS())
-				wantHeader := map[string]any{"typ": "at+jwt", "alg": string(algorithm), "kid": ring.Active().ID}
-				if !maps.Equal(gotHeader, wantHeader) {
-					t.Fatalf("J01, J02, J03 header %v, want %v", gotHeader, wantHeader)
-				}
-				if !maps.Equal(gotClaims, claims) {
-					t.Fatalf("claims %v, want %v", gotClaims, claims)
-				}
-			}
-		})
-	}
-}
-
-func TestSignReportsClaimsThatDoNotEncode(t *testing.T) {
-	key := newKey(t, ES256, Active)
-	token, err := key.Sign("at+jwt", map[string]any{"sub": func() {}})
-	if err == nil || token != "" {
-		t.Errorf("Sign = %q, %v", token, err)
-	}
 }
 
 // publicOnly is a signer of which only the public key is known.

@@ -21,7 +21,7 @@ import (
 
 func TestRingPublishesAllKeysAndSignsWithOne(t *testing.T) {
 	prepared, active, retired := newKey(t, RS256, Prepared), newKey(t, ES256, Active), newKey(t, ES256, Retired)
-	retiredSigned, err := retired.Sign("at+jwt", map[string]any{"sub": "from before"})
+	retiredSigned, err := retired.Sign("at+jwt", claims{"sub": "from before"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -30,7 +30,7 @@ func TestRingPublishesAllKeysAndSignsWithOne(t *testing.T) {
 		if got := ring.Active().ID; got != active.ID {
 			t.Fatalf("key %s signs, want %s", got, active.ID)
 		}
-		token, err := ring.Active().Sign("at+jwt", nil)
+		token, err := ring.Active().Sign("at+jwt", claims{})
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -128,7 +128,7 @@ func TestParseRingReadsWhatMarshalWrote(t *testing.T) {
 			t.Errorf("key %d is %+v, want %+v", i, got, want)
 		}
 	}
-	token, err := parsed.Active().Sign("at+jwt", nil)
+	token, err := parsed.Active().Sign("at+jwt", claims{})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -369,7 +369,7 @@ func FuzzParseRing(f *testing.F) {
 			t.Fatalf("%s is marshalled to %s: %v", document, marshalled, err)
 		}
 		// What was accepted must do: a ring that cannot sign is to be refused when it is read, not at each request.
-		token, err := again.Active().Sign("at+jwt", nil)
+		token, err := again.Active().Sign("at+jwt", claims{})
 		if err != nil {
 			t.Fatal(err)
 		}

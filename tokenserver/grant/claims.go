@@ -1,0 +1,123 @@
+package grant
+
+import (
+	"bytes"
+	"encoding/json"
+	"slices"
+	"strconv"
+	"time"
+	"unicode/utf8"
+
+	"github.com/kubemint/kubemint/tokenserver/scope"
+)
+
+// Claims are the claims of an access token (RFC 9068, section 2.2).
+type Claims struct {
+	Issuer, Audience string
+	Client           *Client
+	Scopes           scope.Set
+	IssuedAt         time.Time
+	ID               string
+}
+
+// ExpiresIn returns the token's lifetime in seconds.
+func (c *Claims) ExpiresIn() int64 { return int64(c.Client.Lifetime / time.Second) }
+
+// AppendText appends the claims as they stand in the token: a JSON object of those that every token has, then of the client's
+// extra ones. It implements encoding.TextAppender, and never fails.
+func (c *Claims) AppendText(b []byte) ([]byte, error) {
+	b = append(b, '{')
+	b = appendText(b, "iss", c.Issuer)
+	b = appendText(b, "sub", c.Client.ID)
+	b = appendText(b, "aud", c.Audience)
+	b = appendText(b, "client_id", c.Client.ID)
+	b = appendText(b, "scope", c.Scopes.String())
+	b = appendInteger(b, "iat", c.IssuedAt.Unix())
+	b = appendInteger(b, "exp", c.IssuedAt.Add(c.Client.Lifetime).Unix())
+	b = appendText(b, "jti", c.ID)
+	for _, name := range c.Client.extraClaims() {
+		b = appendText(b, name, c.Client.Claims[name])
+	}
+	b = appendName(b, "kubernetes.io")
+	b = c.Client.appendOrigin(b)
+	return append(b, '}'), nil
+}
+
+// appendOrigin appends what names the OAuthClient, in the manner of Kubernetes' own service account tokens.
+func (c *Client) appendOrigin(b []byte) []byte {
+	b = append(b, '{')
+	b = appendText(b, "namespace", c.Namespace)
+	b = appendText(b, "name", c.Name)
+	b = appendText(b, "uid", c.UID)
+	return append(b, '}')
+}
+
+// extraClaims returns the names of the client's extra claims, sorted, less those that would stand in the token twice: the ones
+// that every token has, and names that JSON cannot spell, which would all come out alike.
+func (c *Client) extraClaims() []string {
+	if len(c.Claims) == 0 {
+		return nil
+	}
+	names := make([]string, 0, len(c.Claims))
+	for name := range c.Claims {
+		if !inEveryToken(name) && utf8.ValidString(name) {
+			names = append(names, name)
+		}
+	}
+	slices.Sort(names)
+	return names
+}
+
+// inEveryToken reports whether AppendText writes a claim for every client.
+func inEveryToken(name string) bool {
+	switch name {
+	case "iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "kubernetes.io":
+		return true
+	}
+	return false
+}
+
+// appendText appends a member of a JSON object, whose value is a string.
+func appendText(b []byte, name, value string) []byte { return appendString(appendName(b, name), value) }
+
+// appendInteger appends a member of a JSON object, whose value is an integer.
+func appendInteger(b []byte, name string, value int64) []byte {
+	return strconv.AppendInt(appendName(b, name), value, 10)
+}
+
+// appendName begins a member of a JSON object, after a comma unless it is the object's first.
+func appendName(b []byte, name string) []byte {
+	if b[len(b)-1] != '{' {
+		b = append(b, ',')
+	}
+	return append(appendString(b, name), ':')
+}
+
+// appendString appends a JSON string. Nearly none that a token holds needs escaping; what does is left to encoding/json.
+func appendString(b []byte, s string) []byte {
+	if needsEscaping(s) {
+		return append(b, escaped(s)...)
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
+}
+
+// needsEscaping reports whether a string is more than printable ASCII without quotation marks and backslashes.
+func needsEscaping(s string) bool {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c > '~' || c == '"' || c == '\\' {
+			return true
+		}
+	}
+	return false
+}
+
+// escaped returns a string as encoding/json writes it, but for <, > and &: no browser takes a token for HTML.
+func escaped(s string) []byte {
+	var quoted bytes.Buffer
+	encoder := json.NewEncoder(&quoted)
+	encoder.SetEscapeHTML(false)
+	_ = encoder.Encode(s) // A string always encodes, and a buffer always takes it.
+	return bytes.TrimSuffix(quoted.Bytes(), []byte("\n"))
+}
