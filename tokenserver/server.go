@@ -64,7 +64,8 @@ type Config struct {
 // Server answers the endpoints of one issuer.
 type Server struct {
 	Config
-	routes map[string]http.HandlerFunc
+	routes   map[string]http.HandlerFunc
+	failures *failureBudget
 }
 
 // New returns a server for an issuer, whose URL must be absolute.
@@ -76,7 +77,7 @@ func New(config Config) (*Server, error) {
 	if config.Observe == nil {
 		config.Observe = func(string) {}
 	}
-	s := &Server{Config: config}
+	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now)}
 	base := strings.TrimSuffix(issuer.Path, "/")
 	metadata := s.published("application/json", s.metadata)
 	s.routes = map[string]http.HandlerFunc{

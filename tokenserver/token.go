@@ -80,7 +80,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 	}
 	client, refusal := s.authenticate(r, form, audit)
 	if refusal != nil {
-		return nil, refusal
+		return nil, s.limited(refusal, r, audit)
 	}
 	claims, refusal := s.Issuer.Grant(client, form[oauth2.ParamScope])
 	if refusal != nil {
@@ -115,6 +115,18 @@ func (s *Server) authenticate(r *http.Request, form oauth2.Form, audit *auditLin
 		return nil, oauth2.InvalidClient.Because("unknown client or wrong secret")
 	}
 	return client, nil
+}
+
+// limited charges a failed authentication to its budget, and returns the answer to it. Clients are told apart as the audit log
+// does, which bounds their identifiers.
+func (s *Server) limited(refusal *oauth2.Error, r *http.Request, audit *auditLine) *oauth2.Error {
+	if refusal.Status != http.StatusUnauthorized {
+		return refusal
+	}
+	if wait := s.failures.charge(sourceOf(r.RemoteAddr), audit.clientID); wait > 0 {
+		return tooManyFailures(wait, refusal)
+	}
+	return refusal
 }
 
 // readForm reads the parameters of a token request, from its body alone. The body is bounded, and never inflated.

@@ -14,6 +14,8 @@ type Error struct {
 	Status      int    `json:"-"`
 	Code        string `json:"error"`
 	Description string `json:"error_description,omitempty"`
+	// RetryAfter is how long, in seconds, the caller should wait before it tries again; 0 says nothing of it.
+	RetryAfter int `json:"-"`
 	// Cause says in the audit log why a request was refused. It is not sent.
 	Cause string `json:"-"`
 }
@@ -36,6 +38,11 @@ func (e *Error) Because(cause string) *Error {
 // the method not supported, the bytes are the same (RFC 6749, section 5.2; RFC 9110, section 15.5.2).
 var InvalidClient = &Error{Status: http.StatusUnauthorized, Code: "invalid_client",
 	Description: "client authentication failed: check client_id and client_secret"}
+
+// TooManyFailures is the answer to one more failed client authentication where too many have failed before (RFC 6585, section
+// 4). Its code is not invalid_client, which goes with 401 only, and which clients take for final.
+var TooManyFailures = &Error{Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", RetryAfter: 2,
+	Description: "client authentication failed too often: check client_id and client_secret, and wait as long as Retry-After says"}
 
 // InvalidRequest is the answer to a request that is malformed.
 func InvalidRequest(description string) *Error {
@@ -64,23 +71,20 @@ var MethodNotAllowed = &Error{Status: http.StatusMethodNotAllowed, Code: "invali
 var (
 	ServerError = &Error{Status: http.StatusInternalServerError, Code: "server_error",
 		Description: "the token could not be issued: try again, and tell the operators of this issuer if it lasts"}
-	Unavailable = &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable",
+	Unavailable = &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", RetryAfter: 2,
 		Description: "this server is not ready: try again shortly"}
 )
-
-// retryAfter is how long, in seconds, a client should wait when the server is not ready.
-const retryAfter = 2
 
 // challenge is the WWW-Authenticate of a 401 (RFC 7617).
 const challenge = `Basic realm="kubemint", charset="UTF-8"`
 
 // Write answers a request with the error.
 func (e *Error) Write(w http.ResponseWriter) {
-	switch e.Status {
-	case http.StatusUnauthorized:
+	if e.Status == http.StatusUnauthorized {
 		w.Header().Set("WWW-Authenticate", challenge)
-	case http.StatusServiceUnavailable:
-		w.Header().Set("Retry-After", strconv.Itoa(retryAfter))
+	}
+	if e.RetryAfter > 0 {
+		w.Header().Set("Retry-After", strconv.Itoa(e.RetryAfter))
 	}
 	writeJSON(w, e.Status, e)
 }

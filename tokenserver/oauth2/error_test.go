@@ -65,6 +65,10 @@ func TestWrite(t *testing.T) {
 		{"T24 temporarily_unavailable", Unavailable.Because("no signing key"), 503,
 			`{"error":"temporarily_unavailable","error_description":"this server is not ready: try again shortly"}`,
 			header("101", "Retry-After", "2")},
+		{"A25 too many failures", TooManyFailures.Because("unknown client or wrong secret"), 429,
+			`{"error":"temporarily_unavailable","error_description":"client authentication failed too often: ` +
+				`check client_id and client_secret, and wait as long as Retry-After says"}`,
+			header("169", "Retry-After", "2")},
 		{"no description", &Error{Status: 400, Code: "invalid_request"}, 400, `{"error":"invalid_request"}`, header("27")},
 		{"R01 token", &Token{AccessToken: "a.b.c", TokenType: "Bearer", ExpiresIn: 3600, Scope: "read write"}, 200,
 			`{"access_token":"a.b.c","token_type":"Bearer","expires_in":3600,"scope":"read write"}`, header("85")},
@@ -100,7 +104,7 @@ func TestR06ScopeSurvivesTheEncoding(t *testing.T) {
 func TestR07DescriptionsKeepTheAllowedCharacters(t *testing.T) {
 	allowed := regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]+$`)
 	for _, description := range []string{InvalidClient.Description, UnsupportedGrantType.Description, ServerError.Description,
-		Unavailable.Description, malformed, control, repeated, tooMany} {
+		Unavailable.Description, TooManyFailures.Description, malformed, control, repeated, tooMany} {
 		if !allowed.MatchString(description) {
 			t.Errorf("%q", description)
 		}
