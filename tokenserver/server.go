@@ -66,6 +66,7 @@ type Server struct {
 	Config
 	routes   map[string]http.HandlerFunc
 	failures *failureBudget
+	places   places
 }
 
 // New returns a server for an issuer, whose URL must be absolute.
@@ -77,7 +78,7 @@ func New(config Config) (*Server, error) {
 	if config.Observe == nil {
 		config.Observe = func(string) {}
 	}
-	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now)}
+	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces()}
 	base := strings.TrimSuffix(issuer.Path, "/")
 	metadata := s.published("application/json", s.metadata)
 	s.routes = map[string]http.HandlerFunc{

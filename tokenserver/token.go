@@ -62,7 +62,7 @@ func loggable(clientID string) string {
 	return clientID
 }
 
-// issue is the road of one token: parse, authenticate, grant, sign.
+// issue is the road of one token: parse, find a place, authenticate, grant, sign.
 func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine) (*oauth2.Token, *oauth2.Error) {
 	if !s.Registry.Ready() {
 		return nil, oauth2.Unavailable
@@ -78,6 +78,10 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 	default:
 		return nil, oauth2.UnsupportedGrantType
 	}
+	if !s.places.take(r.Context()) {
+		return nil, oauth2.Overloaded
+	}
+	defer s.places.leave()
 	client, refusal := s.authenticate(r, form, audit)
 	if refusal != nil {
 		return nil, s.limited(refusal, r, audit)

@@ -73,6 +73,8 @@ var (
 		Description: "the token could not be issued: try again, and tell the operators of this issuer if it lasts"}
 	Unavailable = &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", RetryAfter: 2,
 		Description: "this server is not ready: try again shortly"}
+	Overloaded = &Error{Status: http.StatusServiceUnavailable, Code: "temporarily_unavailable", RetryAfter: 1,
+		Description: "this server has more requests than it can answer: try again shortly"}
 )
 
 // challenge is the WWW-Authenticate of a 401 (RFC 7617).

@@ -65,6 +65,9 @@ func TestWrite(t *testing.T) {
 		{"T24 temporarily_unavailable", Unavailable.Because("no signing key"), 503,
 			`{"error":"temporarily_unavailable","error_description":"this server is not ready: try again shortly"}`,
 			header("101", "Retry-After", "2")},
+		{"L09 overloaded", Overloaded, 503,
+			`{"error":"temporarily_unavailable","error_description":"this server has more requests than it can answer: try again shortly"}`,
+			header("125", "Retry-After", "1")},
 		{"A25 too many failures", TooManyFailures.Because("unknown client or wrong secret"), 429,
 			`{"error":"temporarily_unavailable","error_description":"client authentication failed too often: ` +
 				`check client_id and client_secret, and wait as long as Retry-After says"}`,
@@ -104,7 +107,7 @@ func TestR06ScopeSurvivesTheEncoding(t *testing.T) {
 func TestR07DescriptionsKeepTheAllowedCharacters(t *testing.T) {
 	allowed := regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]+$`)
 	for _, description := range []string{InvalidClient.Description, UnsupportedGrantType.Description, ServerError.Description,
-		Unavailable.Description, TooManyFailures.Description, malformed, control, repeated, tooMany} {
+		Unavailable.Description, Overloaded.Description, TooManyFailures.Description, malformed, control, repeated, tooMany} {
 		if !allowed.MatchString(description) {
 			t.Errorf("%q", description)
 		}
