@@ -111,7 +111,7 @@ func TestOtherRelease(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	const unchanged = "--issuer=https://kubemint.kubemint-system.svc " +
-		"--signing-algorithm=ES256 --tls-mode=managed --workers=10 --log-level=INFO --log-format=json"
+		"--signing-algorithm=ES256 --tls-mode=managed --workers=10 --shutdown-delay=5s --log-level=INFO --log-format=json"
 	tests := map[string]struct {
 		set  []string
 		want string // the whole command line
@@ -124,10 +124,10 @@ func TestArguments(t *testing.T) {
 		"everything": {
 			[]string{
 				"issuer.defaultAudience=internal apis", "signing.algorithm=RS256", "tls.hosts={id.example.com,10.0.0.1,::1}",
-				"workers=100", "logLevel=DEBUG", "logFormat=text",
+				"workers=100", "shutdownDelaySeconds=60", "logLevel=DEBUG", "logFormat=text",
 			},
 			"--issuer=https://kubemint.kubemint-system.svc --default-audience=internal apis --signing-algorithm=RS256 " +
-				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --log-level=DEBUG --log-format=text",
+				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --shutdown-delay=60s --log-level=DEBUG --log-format=text",
 		},
 		"certificate from a Secret": {
 			[]string{"tls.mode=files", "tls.secretName=kubemint-tls"},
@@ -154,6 +154,17 @@ func TestArguments(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// However long the delay, what follows it has its time too.
+func TestGracePeriod(t *testing.T) {
+	const drain = 15
+	for _, delay := range []int64{0, 5, 60} {
+		grace := deployment(t, fmt.Sprintf("shutdownDelaySeconds=%d", delay)).Spec.Template.Spec.TerminationGracePeriodSeconds
+		if grace == nil || *grace <= delay+drain {
+			t.Errorf("a delay of %d s with a grace period of %v", delay, grace)
+		}
 	}
 }
 
@@ -276,6 +287,7 @@ func TestRefused(t *testing.T) {
 		"TLS mode":               {[]string{"tls.mode=off"}, "value must be one of 'managed', 'files', 'disabled'"},
 		"host with a port":       {[]string{"tls.hosts={id.example.com:443}"}, "at '/tls/hosts/0'"},
 		"workers":                {[]string{"workers=0"}, "minimum: got 0, want 1"},
+		"shutdown delay":         {[]string{"shutdownDelaySeconds=-1"}, "minimum: got -1, want 0"},
 		"log level":              {[]string{"logLevel=verbose"}, "value must be one of 'DEBUG', 'INFO', 'WARN', 'ERROR'"},
 		"log format":             {[]string{"logFormat=xml"}, "value must be one of 'json', 'text'"},
 		"digest":                 {[]string{"image.digest=0123456789abcdef"}, "does not match pattern '^(sha256:"},

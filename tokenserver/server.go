@@ -13,6 +13,7 @@ import (
 	"net/url"
 	"runtime/debug"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/kubemint/kubemint/tokenserver/grant"
@@ -35,7 +36,7 @@ const (
 	maxHeaderBytes    = 16 << 10
 	maxBodyBytes      = 64 << 10
 
-	// drainTimeout is how long requests under way may take to end when the server stops.
+	// drainTimeout is how long requests under way may take to end when the server stops. The pods' grace period covers it.
 	drainTimeout = 15 * time.Second
 )
 
@@ -56,6 +57,9 @@ type Config struct {
 	Registry Registry
 	// GetCertificate returns the serving certificate. Nil means plain HTTP, for a proxy in front to end TLS.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Linger is called when the server is to stop, and returns when callers have had the time to learn of it: until then, the
+	// server goes on taking connections. Nil means no time.
+	Linger func()
 	// Observe is told the outcome of each token request: "issued", or the error code. It may be nil.
 	Observe func(outcome string)
 	Log     *slog.Logger
@@ -67,6 +71,8 @@ type Server struct {
 	routes   map[string]http.HandlerFunc
 	failures *failureBudget
 	places   places
+	// leaving is set when the server is to stop.
+	leaving atomic.Bool
 }
 
 // New returns a server for an issuer, whose URL must be absolute.
@@ -77,6 +83,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.Observe == nil {
 		config.Observe = func(string) {}
+	}
+	if config.Linger == nil {
+		config.Linger = func() {}
 	}
 	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces()}
 	base := strings.TrimSuffix(issuer.Path, "/")
@@ -95,6 +104,11 @@ func New(config Config) (*Server, error) {
 // send its credentials again.
 func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	defer s.recover(w, r)
+	if s.leaving.Load() {
+		// The next request needs a new connection, which goes to a server that stays. One that was kept alive until the end might
+		// be closed under a request that has just been sent. HTTP/2 says the same by GOAWAY.
+		w.Header().Set("Connection", "close")
+	}
 	route, ok := s.routes[r.URL.EscapedPath()]
 	if !ok {
 		http.Error(w, "not found", http.StatusNotFound)
@@ -111,7 +125,7 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
-// Serve answers requests on a listener until the context ends, then lets those under way end.
+// Serve answers requests on a listener until the context ends, and while it lingers; then it lets those under way end.
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           s,
@@ -138,6 +152,8 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		return fmt.Errorf("serve the token endpoint: %w", err)
 	case <-ctx.Done():
 	}
+	s.leaving.Store(true)
+	s.Linger()
 	drain, cancel := context.WithTimeout(context.WithoutCancel(ctx), drainTimeout)
 	defer cancel()
 	if err := server.Shutdown(drain); err != nil && !errors.Is(err, http.ErrServerClosed) {

@@ -2,11 +2,14 @@ package main_test
 
 import (
 	"bufio"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
 	"net/http"
+	"os/exec"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -287,6 +290,36 @@ func TestHealth(t *testing.T) {
 	if _, body := get(t, suite.kubemint.Metrics); !strings.Contains(body, "kubemint_token_requests_total{") || !strings.Contains(body, "kubemint_clients ") {
 		t.Error("the token server's metrics are missing")
 	}
+}
+
+// Told to stop, it says at once that it is not ready, and goes on issuing tokens until the delay is over; a second signal cuts that
+// short.
+func TestShutdownDelay(t *testing.T) {
+	secret := issued(t, newClient(newNamespace(t), "worker"))
+	restart(t, suite.kubemint.Stop, nil, "--shutdown-delay=1h")
+	mustGetToken(t, secret)
+	if err := syscall.Kill(suite.kubemint.PID(), syscall.SIGTERM); err != nil {
+		t.Fatal(err)
+	}
+	await(t, "/readyz to say that it stops", func() error {
+		if status, body := get(t, suite.kubemint.Health+"/readyz"); status != http.StatusServiceUnavailable {
+			return fmt.Errorf("%d %s", status, body)
+		}
+		return nil
+	})
+	mustGetToken(t, secret)
+	for _, url := range []string{suite.kubemint.Health + "/healthz", suite.kubemint.Metrics} {
+		if status, _ := get(t, url); status != http.StatusOK {
+			t.Errorf("%s: %d", url, status)
+		}
+	}
+	restart(t, func() error {
+		var exit *exec.ExitError
+		if err := suite.kubemint.Stop(); !errors.As(err, &exit) || exit.Sys().(syscall.WaitStatus).Signal() != syscall.SIGTERM {
+			return fmt.Errorf("it ended with %w", err)
+		}
+		return nil
+	}, nil)
 }
 
 func get(t *testing.T, url string) (int, string) {

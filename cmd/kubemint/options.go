@@ -9,6 +9,7 @@ import (
 	"os"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/pflag"
 
@@ -47,6 +48,8 @@ type options struct {
 	workers     int
 	leaderElect bool
 
+	shutdownDelay time.Duration
+
 	logLevel  slog.Level
 	logFormat string
 }
@@ -71,6 +74,8 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 
 	flags.IntVar(&o.workers, "workers", 10, "OAuthClients reconciled at once, 1 to 100")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica at a time run the controllers; all of them issue tokens")
+
+	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "time between the signal to stop, when /readyz turns 503, and the end of the token endpoint: as long as it takes until no requests are sent here any more")
 
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least level of log lines: DEBUG, INFO, WARN or ERROR")
 	flags.StringVar(&o.logFormat, "log-format", "json", "form of log lines: json or text")
@@ -100,6 +105,9 @@ func (o *options) complete() error {
 	}
 	if o.workers < 1 || o.workers > 100 {
 		return fmt.Errorf("--workers is %d: write a number from 1 to 100", o.workers)
+	}
+	if o.shutdownDelay < 0 {
+		return fmt.Errorf("--shutdown-delay is %s: write 0s or more", o.shutdownDelay)
 	}
 	if o.logFormat != "json" && o.logFormat != "text" {
 		return fmt.Errorf("--log-format is %q: write json or text", o.logFormat)

@@ -53,7 +53,8 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 	return err
 }
 
-// startTokenServer starts the registry, the token endpoint, and the servers of health and metrics.
+// startTokenServer starts the registry, the token endpoint, and the servers of health and metrics. When the context ends, the token
+// endpoint lingers; the others live until it has stopped.
 func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, log *slog.Logger) error {
 	clients, err := registry.New(config, scheme, o.namespace, log.With("component", "registry"))
 	if err != nil {
@@ -68,6 +69,7 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 		Issuer:         issuer,
 		Registry:       clients,
 		GetCertificate: getCertificate,
+		Linger:         func() { time.Sleep(o.shutdownDelay) },
 		Observe:        metrics.observe,
 		Log:            log.With("component", "tokenserver"),
 	})
@@ -82,21 +84,26 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 	if err != nil {
 		return err
 	}
-	group.Go(func() error { return clients.Run(ctx) })
-	group.Go(func() error { return server.Serve(ctx, listener) })
+	var metricsListener net.Listener
+	if o.metricsAddress != "0" {
+		if metricsListener, err = listen(ctx, "--metrics-bind-address", o.metricsAddress); err != nil {
+			return err
+		}
+	}
+	serving, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {
-		return serveHTTP(ctx, healthListener, healthHandler(func() bool {
-			return clients.Ready() && (o.tlsMode != tlsManaged || clients.HasCertificate())
+		defer stopped()
+		return server.Serve(ctx, listener)
+	})
+	group.Go(func() error { return clients.Run(serving) })
+	group.Go(func() error {
+		return serveHTTP(serving, healthListener, healthHandler(func() bool {
+			return ctx.Err() == nil && clients.Ready() && (o.tlsMode != tlsManaged || clients.HasCertificate())
 		}))
 	})
-	if o.metricsAddress == "0" {
-		return nil
+	if metricsListener != nil {
+		group.Go(func() error { return serveHTTP(serving, metricsListener, metrics.handler()) })
 	}
-	metricsListener, err := listen(ctx, "--metrics-bind-address", o.metricsAddress)
-	if err != nil {
-		return err
-	}
-	group.Go(func() error { return serveHTTP(ctx, metricsListener, metrics.handler()) })
 	return nil
 }
 
@@ -143,7 +150,7 @@ func healthHandler(ready func() bool) http.Handler {
 	mux.HandleFunc("GET /healthz", ok)
 	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, r *http.Request) {
 		if !ready() {
-			http.Error(w, "not ready: waiting for the first view of the cluster, a signing key or the serving certificate", http.StatusServiceUnavailable)
+			http.Error(w, "not ready: stopping, or waiting for the first view of the cluster, a signing key or the serving certificate", http.StatusServiceUnavailable)
 			return
 		}
 		ok(w, r)

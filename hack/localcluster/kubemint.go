@@ -97,6 +97,7 @@ func (c *Cluster) StartKubemint(ctx context.Context, options KubemintOptions) (*
 		"--kubeconfig=" + kubeconfig,
 		"--namespace=" + Namespace,
 		"--issuer=" + k.Issuer,
+		"--shutdown-delay=0s", // Nobody else would take the requests over.
 		fmt.Sprintf("--token-bind-address=127.0.0.1:%d", ports[0]),
 		fmt.Sprintf("--health-bind-address=127.0.0.1:%d", ports[1]),
 		fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", ports[2]),
