@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 	"unicode"
 
 	"github.com/kubemint/kubemint/tokenserver"
@@ -178,17 +179,38 @@ func TestL01SwappedCredentialsAreNotLogged(t *testing.T) {
 
 // Observe is what the metrics count.
 func TestObserveIsToldEachOutcome(t *testing.T) {
-	var observed []string
+	var observed []tokenserver.Observation
+	var panics int
+	ticks := noon
 	s := start(t, newCluster(t, nil), func(config *tokenserver.Config) {
-		config.Observe = func(outcome string) { observed = append(observed, outcome) }
+		config.Observe = func(o tokenserver.Observation) { observed = append(observed, o) }
+		config.Panicked = func() { panics++ }
+		config.Issuer.Now = func() time.Time { ticks = ticks.Add(time.Millisecond); return ticks }
 	})
-	for _, request := range []request{post(grantType), post(""), post(grantType).anonymous(), post(grantType + "&scope=admin")} {
+	s.ask(t, s.callers[0], post(grantType))
+	s.failUntilLimited(t, post(grantType).as(worker, "wrong-secret"))
+	for _, request := range []request{post(""), post(grantType + "&scope=admin"), get(tokenPath)} {
 		s.ask(t, s.callers[0], request)
 	}
-	if err := s.stop(); err != nil { // So that no handler writes any more.
+	s.change(func() { s.hook = func() { panic("some bug") } })
+	s.ask(t, s.callers[0], post(grantType))
+	s.send(t, s.callers[0], get(tokenserver.JWKSPath)) // Panics too, and is no token request.
+	if err := s.stop(); err != nil {                   // So that no handler writes any more.
 		t.Fatal(err)
 	}
-	if want := []string{"issued", "invalid_request", "invalid_client", "invalid_scope"}; !slices.Equal(observed, want) {
-		t.Errorf("observed %q, want %q", observed, want)
+
+	var outcomes []string
+	for _, o := range observed {
+		outcomes = append(outcomes, o.Outcome)
+		if o.Duration <= 0 || (o.Signing > 0) != (o.Outcome == tokenserver.Issued) || o.Signing >= o.Duration {
+			t.Errorf("observed %+v", o)
+		}
+	}
+	want := []string{"issued", "invalid_client", "too_many_failures", "invalid_request", "invalid_scope", "method_not_allowed", "panicked"}
+	if got := slices.Compact(outcomes); !slices.Equal(got, want) {
+		t.Errorf("observed %q, want %q", got, want)
+	}
+	if panics != 2 {
+		t.Errorf("%d panics", panics)
 	}
 }

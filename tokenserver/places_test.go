@@ -3,6 +3,7 @@ package tokenserver_test
 import (
 	"net/http"
 	"runtime"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -12,7 +13,10 @@ import (
 // L09: with as many requests in work as there may be, a further one is told to come back. Public documents are not affected, and
 // those in work end as if nothing had been.
 func TestL09Overload(t *testing.T) {
-	s := start(t, newCluster(t, nil))
+	var observed sync.Map
+	s := start(t, newCluster(t, nil), func(config *tokenserver.Config) {
+		config.Observe = func(o tokenserver.Observation) { observed.Store(o.Outcome, true) }
+	})
 	places := 16 * runtime.GOMAXPROCS(0)
 	var entered atomic.Int64
 	full, goOn := make(chan struct{}), make(chan struct{})
@@ -26,9 +30,9 @@ func TestL09Overload(t *testing.T) {
 			}
 		}
 	})
-	outcomes := make(chan string, places)
+	var inWork sync.WaitGroup
 	for i := range places {
-		go func() { outcomes <- s.ask(t, s.callers[i%2], post(grantType)).outcome() }()
+		inWork.Go(func() { s.mustIssue(t, s.callers[i%2], "a request in work") })
 	}
 	<-full
 	s.untouched(t, func() {
@@ -49,13 +53,17 @@ func TestL09Overload(t *testing.T) {
 		t.Errorf("key set: %d", a.status)
 	}
 	close(goOn)
-	for range places {
-		if got := <-outcomes; got != issued {
-			t.Errorf("a request in work: answer %s", got)
-		}
-	}
+	inWork.Wait()
 	for range 2 * places { // Every place was left.
 		s.token(t, post(grantType))
+	}
+	if err := s.stop(); err != nil { // So that all has been observed.
+		t.Fatal(err)
+	}
+	for outcome, want := range map[string]bool{"overloaded": true, "temporarily_unavailable": false} {
+		if _, got := observed.Load(outcome); got != want {
+			t.Errorf("observed as %s: %t", outcome, got)
+		}
 	}
 }
 

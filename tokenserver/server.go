@@ -60,9 +60,11 @@ type Config struct {
 	// Linger is called when the server is to stop, and returns when callers have had the time to learn of it: until then, the
 	// server goes on taking connections. Nil means no time.
 	Linger func()
-	// Observe is told the outcome of each token request: "issued", or the error code. It may be nil.
-	Observe func(outcome string)
-	Log     *slog.Logger
+	// Observe is told what became of each token request. It may be nil.
+	Observe func(Observation)
+	// Panicked is told of each request that panicked, whatever it was for. It may be nil.
+	Panicked func()
+	Log      *slog.Logger
 }
 
 // Server answers the endpoints of one issuer.
@@ -82,7 +84,10 @@ func New(config Config) (*Server, error) {
 		return nil, fmt.Errorf("parse the issuer's URL: %w", err)
 	}
 	if config.Observe == nil {
-		config.Observe = func(string) {}
+		config.Observe = func(Observation) {}
+	}
+	if config.Panicked == nil {
+		config.Panicked = func() {}
 	}
 	if config.Linger == nil {
 		config.Linger = func() {}
@@ -121,6 +126,7 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 	if cause := recover(); cause != nil {
 		s.Log.Error("handler panicked", "path", r.URL.Path, "cause", cause, "stack", string(debug.Stack()))
+		s.Panicked()
 		oauth2.ServerError.Write(w)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 
 	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/credential"
@@ -20,31 +21,38 @@ const accessTokenType = "at+jwt"
 
 // token is the token endpoint (RFC 6749, section 3.2).
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
+	began, observed := s.Issuer.Now(), Observation{Outcome: panicked} // Until there is another.
+	defer func() {
+		observed.Duration = s.Issuer.Now().Sub(began)
+		s.Observe(observed)
+	}()
 	if !allow(w, r, http.MethodPost) {
+		observed.Outcome = methodNotAllowed
 		return
 	}
 	var audit auditLine
 	token, refusal := s.issue(w, r, &audit)
 	if refusal != nil {
-		s.Observe(refusal.Code)
+		observed.Outcome = outcomeOf(refusal)
 		s.Log.Info("token refused", "client", audit.clientID, "method", audit.method, "source", r.RemoteAddr,
 			"error", refusal.Code, "cause", refusal.Error())
 		refusal.Write(w)
 		return
 	}
-	s.Observe("issued")
+	observed.Outcome, observed.Signing = Issued, audit.signing
 	s.Log.Info("token issued", "client", audit.clientID, "method", audit.method, "source", r.RemoteAddr,
 		slog.Group("token", "uid", audit.claims.Client.UID, "scope", audit.claims.Scopes.String(),
 			"audience", audit.claims.Audience, "jti", audit.claims.ID, "kid", audit.keyID))
 	token.Write(w)
 }
 
-// auditLine is who asked for a token, and what for. It never holds a secret or a token.
+// auditLine is who asked for a token, what for, and how long signing it took. It never holds a secret or a token.
 type auditLine struct {
 	clientID string
 	method   clientauth.Method
 	claims   *grant.Claims
 	keyID    string
+	signing  time.Duration
 }
 
 // maxLoggedID is the longest that a client identifier can be: a namespace of 63 bytes, a dot, and a name of 253.
@@ -91,7 +99,9 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 		return nil, refusal
 	}
 	key := s.Registry.Ring().Active()
+	began := s.Issuer.Now()
 	signed, err := key.Sign(accessTokenType, claims)
+	audit.signing = s.Issuer.Now().Sub(began)
 	if err != nil {
 		return nil, oauth2.ServerError.Because(err.Error())
 	}

@@ -7,7 +7,10 @@ import (
 	"io"
 	"maps"
 	"net/http"
+	"os"
 	"os/exec"
+	"regexp"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -22,6 +25,7 @@ import (
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/hack/localcluster"
+	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
 // One write makes a Secret, one sets a status, and a restart with everything in sync makes none (L8).
@@ -287,9 +291,57 @@ func TestHealth(t *testing.T) {
 			t.Errorf("%s: %d %s", path, status, body)
 		}
 	}
-	if _, body := get(t, suite.kubemint.Metrics); !strings.Contains(body, "kubemint_token_requests_total{") || !strings.Contains(body, "kubemint_clients ") {
-		t.Error("the token server's metrics are missing")
+}
+
+// The metrics are those that docs/configuration.md lists, whatever happened so far.
+func TestMetrics(t *testing.T) {
+	mustGetToken(t, issued(t, newClient(newNamespace(t), "worker")))
+	documentation, err := os.ReadFile("../../docs/configuration.md")
+	if err != nil {
+		t.Fatal(err)
 	}
+	_, body := get(t, suite.kubemint.Metrics)
+	documented := firstGroups(regexp.MustCompile(`(?m)^\| .(kubemint_[a-z_]+). \|`), string(documentation))
+	served := firstGroups(regexp.MustCompile(`(?m)^# TYPE (kubemint_[a-z_]+) `), body)
+	if !slices.Equal(documented, served) {
+		t.Errorf("documented are %q, served %q", documented, served)
+	}
+	kid := signingKeyID(t)
+	for _, line := range []string{
+		`kubemint_signing_key_info{algorithm="ES256",kid="` + kid + `"} 1`,
+		`kubemint_panics_total 0`,
+	} {
+		if !strings.Contains(body, line+"\n") {
+			t.Errorf("there is no %s", line)
+		}
+	}
+	var last float64
+	if _, value, ok := strings.Cut(body, "\nkubemint_registry_last_event_timestamp_seconds "); ok {
+		_, _ = fmt.Sscan(value, &last) // What is no number leaves 0.
+	}
+	if age := time.Since(time.UnixMilli(int64(last * 1000))); age < 0 || age > patience {
+		t.Errorf("the last event was %s ago", age)
+	}
+}
+
+// firstGroups returns, sorted, what the first group of an expression matches in a text.
+func firstGroups(expression *regexp.Regexp, text string) []string {
+	var found []string
+	for _, match := range expression.FindAllStringSubmatch(text, -1) {
+		found = append(found, match[1])
+	}
+	slices.Sort(found)
+	return found
+}
+
+// signingKeyID returns the kid of the one key in the key set's Secret.
+func signingKeyID(t *testing.T) string {
+	t.Helper()
+	ring, err := signing.ParseRing(getSecret(t, localcluster.Namespace, v1alpha1.SigningKeysSecretName).Data[v1alpha1.SigningKeysKey])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring.Active().ID
 }
 
 // Told to stop, it says at once that it is not ready, and goes on issuing tokens until the delay is over; a second signal cuts that

@@ -71,6 +71,7 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 		GetCertificate: getCertificate,
 		Linger:         func() { time.Sleep(o.shutdownDelay) },
 		Observe:        metrics.observe,
+		Panicked:       metrics.panics.Inc,
 		Log:            log.With("component", "tokenserver"),
 	})
 	if err != nil {

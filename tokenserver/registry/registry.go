@@ -9,6 +9,7 @@ import (
 	"fmt"
 	"log/slog"
 	"sync/atomic"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/labels"
@@ -34,6 +35,7 @@ type Registry struct {
 	ring      atomic.Pointer[signing.Ring]
 	cert      atomic.Pointer[tls.Certificate]
 	synced    atomic.Bool
+	lastEvent atomic.Pointer[time.Time]
 }
 
 // New returns a registry that watches all OAuthClients, the Secrets with their credentials, and Kubemint's own Secrets in
@@ -60,6 +62,7 @@ func New(config *rest.Config, scheme *runtime.Scheme, namespace string, log *slo
 // Run watches until the context ends.
 func (r *Registry) Run(ctx context.Context) error {
 	clientsSynced, err := r.watch(ctx, &v1alpha1.OAuthClient{}, handler[*v1alpha1.OAuthClient]{
+		seen:   r.noteEvent,
 		set:    r.clients.set,
 		delete: r.clients.delete,
 	})
@@ -67,6 +70,7 @@ func (r *Registry) Run(ctx context.Context) error {
 		return err
 	}
 	secretsSynced, err := r.watch(ctx, &corev1.Secret{}, handler[*corev1.Secret]{
+		seen:   r.noteEvent,
 		set:    r.setSecret,
 		delete: r.clients.deleteSecret,
 	})
@@ -90,6 +94,19 @@ func (r *Registry) Client(id string) *grant.Client { return r.clients.get(id) }
 
 // Count returns the number of clients.
 func (r *Registry) Count() int { return r.clients.count() }
+
+// LastEvent returns when a change was last seen; the zero time before the first.
+func (r *Registry) LastEvent() time.Time {
+	if last := r.lastEvent.Load(); last != nil {
+		return *last
+	}
+	return time.Time{}
+}
+
+func (r *Registry) noteEvent() {
+	now := time.Now()
+	r.lastEvent.Store(&now)
+}
 
 // Ring returns the signing keys, or nil before they have been seen.
 func (r *Registry) Ring() *signing.Ring { return r.ring.Load() }
@@ -170,6 +187,7 @@ func dropStatus(object any) (any, error) {
 
 // handler receives the changes of one kind of object.
 type handler[T client.Object] struct {
+	seen        func() // is called after each
 	set, delete func(T)
 }
 
@@ -188,10 +206,16 @@ func (r *Registry) watch(ctx context.Context, kind client.Object, h toolscache.R
 }
 
 // OnAdd implements toolscache.ResourceEventHandler.
-func (h handler[T]) OnAdd(object any, _ bool) { h.set(object.(T)) }
+func (h handler[T]) OnAdd(object any, _ bool) {
+	h.set(object.(T))
+	h.seen()
+}
 
 // OnUpdate implements toolscache.ResourceEventHandler.
-func (h handler[T]) OnUpdate(_, object any) { h.set(object.(T)) }
+func (h handler[T]) OnUpdate(_, object any) {
+	h.set(object.(T))
+	h.seen()
+}
 
 // OnDelete implements toolscache.ResourceEventHandler.
 func (h handler[T]) OnDelete(object any) {
@@ -201,4 +225,5 @@ func (h handler[T]) OnDelete(object any) {
 	if typed, ok := object.(T); ok {
 		h.delete(typed)
 	}
+	h.seen()
 }
