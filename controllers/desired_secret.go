@@ -3,11 +3,11 @@ package controllers
 import (
 	"context"
 	"encoding/json"
+	"fmt"
 	"maps"
 	"slices"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
@@ -75,16 +75,13 @@ func (r *OAuthClientReconciler) caCert(ctx context.Context) ([]byte, error) {
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: r.Namespace, Name: v1alpha1.CertificateAuthoritySecretName}, &ca,
 		client.DisableReadYourWritesConsistency)
 	if client.IgnoreNotFound(err) != nil {
-		return nil, err
+		return nil, fmt.Errorf("read the certificate authority: %w", err)
 	}
-	if cert := ca.Data[v1alpha1.CACertificateKey]; err == nil && len(cert) > 0 {
+	if cert := ca.Data[v1alpha1.CACertificateKey]; len(cert) > 0 {
 		return cert, nil
 	}
-	if err == nil || apierrors.IsNotFound(err) {
-		return nil, &problem{reason: v1alpha1.ReasonWaitingForCertificate, quiet: true,
-			message: "waiting for Kubemint's certificate authority: if this lasts, see the log of the kubemint controller"}
-	}
-	return nil, err
+	return nil, &problem{reason: v1alpha1.ReasonWaitingForCertificate, quiet: true,
+		message: "waiting for Kubemint's certificate authority: if this lasts, see the log of the kubemint controller"}
 }
 
 // inSync reports whether a Secret from the cache, whose values are sealed, is what it should be. Keys that others added to

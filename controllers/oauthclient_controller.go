@@ -31,7 +31,8 @@ import (
 type OAuthClientReconciler struct {
 	// Client reads from the cache, in which Secrets are sealed (see CacheOptions), and writes.
 	Client client.Client
-	// Live reads from the API server. Whatever is generated or overwritten is read live first.
+	// Live reads from the API server. What is overwritten is read live first, and of what is generated the OAuthClient; that
+	// there is no Secret yet, creating it tells.
 	Live   client.Reader
 	Events events.EventRecorder
 	// Namespace is Kubemint's own.

@@ -197,7 +197,10 @@ type OAuthClientStatus struct {
 	// +optional
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
-	// Ready: the credential in the Secret gets a token; the reason says why not. Stalled: somebody must act first.
+	// Ready: the credential in the Secret gets a token. Reason when True: Issued. Reasons when False: Suspended (spec.suspend),
+	// SecretConflict (the Secret's name is taken: choose another), WaitingForCertificate, NamespaceTerminating, Forbidden (RBAC or
+	// an admission policy), QuotaExceeded, SecretWriteFailed; the message says what to do.
+	// Stalled is there, and True, when nothing will change until somebody acts. Reason: SecretConflict.
 	// Wait for it with: kubectl wait --for=condition=Ready oauthclient/NAME
 	//
 	// +listType=map
