@@ -1,4 +1,5 @@
-# Everything starts here: make help. Only Go, git and make are needed; what else is, is built into bin/.
+# Everything starts here: make help. Only Go, git and make are needed (for make interop curl and Node.js too); what else is, is
+# built into bin/.
 
 SHELL := /usr/bin/env bash -o pipefail
 .DEFAULT_GOAL := help
@@ -16,6 +17,9 @@ CONTROLLER_GEN := $(TOOLS)/controller-gen@v0.23.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint@v2.15.0
 CRD_REF_DOCS := $(TOOLS)/crd-ref-docs@v0.3.0
 HELM := $(TOOLS)/helm@v4.3.1
+# The version stands in the go.mod that it is built from.
+PROMETHEUS := $(TOOLS)/prometheus@$(shell awk '$$1 == "github.com/prometheus/prometheus" {print $$2}' hack/interop/prometheus/go.mod)
+NODE_MODULES := hack/interop/node/node_modules/.package-lock.json
 
 ##@ Try it
 
@@ -26,6 +30,14 @@ demo: controlplane build ## Show the whole road on a local control plane: apply,
 .PHONY: test
 test: controlplane build $(HELM) ## Run all tests, against a real API server
 	go test -timeout 20m ./...
+
+.PHONY: interop
+interop: interop-needs controlplane build $(PROMETHEUS) $(NODE_MODULES) ## Run real OAuth clients and token verifiers against it (75 s, 4 minutes more the first time; needs curl, node, npm)
+	@go build -o $(BIN)/kubemint-interop ./hack/interop && $(BIN)/kubemint-interop -prometheus $(PROMETHEUS)
+
+.PHONY: interop-needs
+interop-needs:
+	@hack/interop/needs.sh
 
 ##@ Build
 
@@ -94,6 +106,18 @@ $(CRD_REF_DOCS):
 	$(call tool,github.com/elastic/crd-ref-docs)
 $(HELM):
 	$(call tool,helm.sh/helm/v4/cmd/helm)
+
+# Without its service discoveries, as the target is known.
+$(PROMETHEUS):
+	@echo "building Prometheus for make interop (2 to 4 minutes, once)"
+	@cd hack/interop/prometheus && go build -trimpath -tags remove_all_sd -o $@ \
+		-ldflags "-s -w -X github.com/prometheus/common/version.Version=$$(cat $$(go list -m -f '{{.Dir}}' github.com/prometheus/prometheus)/VERSION)" \
+		github.com/prometheus/prometheus/cmd/prometheus
+
+$(NODE_MODULES): hack/interop/node/package.json hack/interop/node/package-lock.json
+	@echo "installing the npm packages of make interop"
+	@cd $(<D) && npm ci --loglevel=error
+	@touch $@
 
 .PHONY: clean
 clean: ## Remove what was built
