@@ -54,7 +54,7 @@ type cluster struct {
 }
 
 // newCluster returns a cluster with worker, and with clients that have only a secret and the scope read.
-func newCluster(t *testing.T, secrets map[string]string) *cluster {
+func newCluster(t testing.TB, secrets map[string]string) *cluster {
 	t.Helper()
 	c := &cluster{clients: map[string]*grant.Client{}, ring: ring(t)}
 	c.add(worker, secret).Scopes = scope.Granted([]string{"read", "write", "delete"}, []string{"read", "write"})

@@ -34,15 +34,17 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	token, refusal := s.issue(w, r, &audit)
 	if refusal != nil {
 		observed.Outcome = outcomeOf(refusal)
-		s.Log.Info("token refused", "client", audit.clientID, "method", audit.method, "source", r.RemoteAddr,
-			"error", refusal.Code, "cause", refusal.Error())
+		s.Log.LogAttrs(r.Context(), slog.LevelInfo, "token refused", slog.String("client", audit.clientID),
+			slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
+			slog.String("error", refusal.Code), slog.String("cause", refusal.Error()))
 		refusal.Write(w)
 		return
 	}
 	observed.Outcome, observed.Signing = Issued, audit.signing
-	s.Log.Info("token issued", "client", audit.clientID, "method", audit.method, "source", r.RemoteAddr,
-		slog.Group("token", "uid", audit.claims.Client.UID, "scope", audit.claims.Scopes.String(),
-			"audience", audit.claims.Audience, "jti", audit.claims.ID, "kid", audit.keyID))
+	s.Log.LogAttrs(r.Context(), slog.LevelInfo, "token issued", slog.String("client", audit.clientID),
+		slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
+		slog.GroupAttrs("token", slog.String("uid", audit.claims.Client.UID), slog.String("scope", token.Scope),
+			slog.String("audience", audit.claims.Audience), slog.String("jti", audit.claims.ID), slog.String("kid", audit.keyID)))
 	token.Write(w)
 }
 
@@ -155,7 +157,7 @@ func readForm(w http.ResponseWriter, r *http.Request) (oauth2.Form, *oauth2.Erro
 	if queryHasParameter(r.URL.RawQuery) {
 		return nil, oauth2.InvalidRequest("parameters must be sent in the body, never in the URL")
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, maxBodyBytes))
+	body, err := readBody(w, r)
 	if err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
@@ -167,9 +169,25 @@ func readForm(w http.ResponseWriter, r *http.Request) (oauth2.Form, *oauth2.Erro
 	return oauth2.ParseForm(string(body))
 }
 
+// readBody reads a body at once where its length is known.
+func readBody(w http.ResponseWriter, r *http.Request) ([]byte, error) {
+	bounded := http.MaxBytesReader(w, r.Body, maxBodyBytes)
+	if r.ContentLength < 0 || r.ContentLength > maxBodyBytes {
+		return io.ReadAll(bounded)
+	}
+	body := make([]byte, r.ContentLength)
+	_, err := io.ReadFull(bounded, body)
+	return body, err
+}
+
+const formType = "application/x-www-form-urlencoded"
+
 func isForm(contentType string) bool {
+	if contentType == formType { // As nearly all clients send it.
+		return true
+	}
 	mediaType, parameters, err := mime.ParseMediaType(contentType)
-	if err != nil || mediaType != "application/x-www-form-urlencoded" {
+	if err != nil || mediaType != formType {
 		return false
 	}
 	charset, given := parameters["charset"]

@@ -5,6 +5,7 @@ package main
 import (
 	"context"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"os/signal"
@@ -56,7 +57,11 @@ exchange them for signed access tokens (client credentials grant), the key set, 
 			if err := o.complete(); err != nil {
 				return err
 			}
-			return run(command.Context(), &o, newLogger(&o))
+			out := newLogWriter(os.Stderr)
+			defer out.Flush()
+			log := newLogger(&o, out)
+			tuneMemory(log)
+			return run(command.Context(), &o, log)
 		},
 	}
 	command.SetFlagErrorFunc(func(_ *cobra.Command, err error) error {
@@ -68,11 +73,11 @@ exchange them for signed access tokens (client credentials grant), the key set, 
 }
 
 // newLogger returns the logger of the process, which controller-runtime and client-go use too.
-func newLogger(o *options) *slog.Logger {
+func newLogger(o *options, out io.Writer) *slog.Logger {
 	handlerOptions := &slog.HandlerOptions{Level: o.logLevel}
-	var handler slog.Handler = slog.NewJSONHandler(os.Stderr, handlerOptions)
+	var handler slog.Handler = slog.NewJSONHandler(out, handlerOptions)
 	if o.logFormat == "text" {
-		handler = slog.NewTextHandler(os.Stderr, handlerOptions)
+		handler = slog.NewTextHandler(out, handlerOptions)
 	}
 	ctrl.SetLogger(logr.FromSlogHandler(handler))
 	klog.SetLogger(logr.FromSlogHandler(handler))

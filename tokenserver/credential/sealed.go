@@ -1,6 +1,9 @@
 package credential
 
-import "crypto/sha256"
+import (
+	"crypto/sha256"
+	"maps"
+)
 
 // Sealed is what memory keeps of a value in a Secret: whether it is a well-formed client secret, and its SHA-256. Every value
 // is sealed alike, so that nobody needs to know beforehand which key of a Secret holds the client secret.
@@ -33,6 +36,16 @@ func SealData(data map[string][]byte) map[string][]byte {
 		s := Seal(value)
 		sealed[key] = s[:]
 	}
+	return sealed
+}
+
+// SealSecrets seals a Secret's data, and keeps only what was a well-formed client secret.
+func SealSecrets(data map[string][]byte) map[string][]byte {
+	sealed := SealData(data)
+	maps.DeleteFunc(sealed, func(key string, value []byte) bool {
+		_, wellFormed := Unseal(value)
+		return !wellFormed && key != sealedMark
+	})
 	return sealed
 }
 

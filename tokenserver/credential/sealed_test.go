@@ -96,3 +96,15 @@ func FuzzUnseal(f *testing.F) {
 		}
 	})
 }
+
+func TestSealSecretsKeepsClientSecretsAlone(t *testing.T) {
+	sealed := SealSecrets(map[string][]byte{"client_secret": []byte(sample), "client_id": []byte("billing.invoice-worker"), "empty": nil})
+	if again := SealSecrets(sealed); !maps.EqualFunc(again, sealed, bytes.Equal) {
+		t.Error("sealing what is sealed changed it")
+	}
+	delete(sealed, sealedMark)
+	want := Seal([]byte(sample))
+	if len(sealed) != 1 || !bytes.Equal(sealed["client_secret"], want[:]) {
+		t.Errorf("kept %q", slices.Sorted(maps.Keys(sealed)))
+	}
+}

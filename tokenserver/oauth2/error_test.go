@@ -9,8 +9,8 @@ import (
 	"testing"
 )
 
-// header returns the headers that every answer of the token endpoint has, and those of this one.
-func header(length string, more ...string) http.Header {
+// headerOf returns the headers that every answer of the token endpoint has, and those of this one.
+func headerOf(length string, more ...string) http.Header {
 	h := http.Header{
 		"Content-Type":           {"application/json"},
 		"Content-Length":         {length},
@@ -26,7 +26,7 @@ func header(length string, more ...string) http.Header {
 
 type writer interface{ Write(w http.ResponseWriter) }
 
-func write(w writer) *http.Response {
+func answerOf(w writer) *http.Response {
 	recorder := httptest.NewRecorder()
 	w.Write(recorder)
 	return recorder.Result()
@@ -50,36 +50,36 @@ func TestWrite(t *testing.T) {
 	}{
 		{"A04 invalid_client", InvalidClient, 401,
 			`{"error":"invalid_client","error_description":"client authentication failed: check client_id and client_secret"}`,
-			header("112", basic...)},
+			headerOf("112", basic...)},
 		{"A05 whatever the cause, the same bytes", InvalidClient.Because("no such client: hunter2"), 401,
 			`{"error":"invalid_client","error_description":"client authentication failed: check client_id and client_secret"}`,
-			header("112", basic...)},
+			headerOf("112", basic...)},
 		{"invalid_request", InvalidRequest("a text"), 400,
-			`{"error":"invalid_request","error_description":"a text"}`, header("56")},
+			`{"error":"invalid_request","error_description":"a text"}`, headerOf("56")},
 		{"invalid_scope", InvalidScope("a text"), 400,
-			`{"error":"invalid_scope","error_description":"a text"}`, header("54")},
+			`{"error":"invalid_scope","error_description":"a text"}`, headerOf("54")},
 		{"G04 unauthorized_client", UnauthorizedClient("a text"), 400,
-			`{"error":"unauthorized_client","error_description":"a text"}`, header("60")},
+			`{"error":"unauthorized_client","error_description":"a text"}`, headerOf("60")},
 		{"G02 unsupported_grant_type", UnsupportedGrantType, 400,
-			`{"error":"unsupported_grant_type","error_description":"grant_type must be client_credentials"}`, header("94")},
+			`{"error":"unsupported_grant_type","error_description":"grant_type must be client_credentials"}`, headerOf("94")},
 		{"T24 temporarily_unavailable", Unavailable.Because("no signing key"), 503,
 			`{"error":"temporarily_unavailable","error_description":"this server is not ready: try again shortly"}`,
-			header("101", "Retry-After", "2")},
+			headerOf("101", "Retry-After", "2")},
 		{"L09 overloaded", Overloaded, 503,
 			`{"error":"temporarily_unavailable","error_description":"this server has more requests than it can answer: try again shortly"}`,
-			header("125", "Retry-After", "1")},
+			headerOf("125", "Retry-After", "1")},
 		{"A25 too many failures", TooManyFailures.Because("unknown client or wrong secret"), 429,
 			`{"error":"temporarily_unavailable","error_description":"client authentication failed too often: ` +
 				`check client_id and client_secret, and wait as long as Retry-After says"}`,
-			header("169", "Retry-After", "2")},
-		{"no description", &Error{Status: 400, Code: "invalid_request"}, 400, `{"error":"invalid_request"}`, header("27")},
+			headerOf("169", "Retry-After", "2")},
+		{"no description", &Error{Status: 400, Code: "invalid_request"}, 400, `{"error":"invalid_request"}`, headerOf("27")},
 		{"R01 token", &Token{AccessToken: "a.b.c", TokenType: "Bearer", ExpiresIn: 3600, Scope: "read write"}, 200,
-			`{"access_token":"a.b.c","token_type":"Bearer","expires_in":3600,"scope":"read write"}`, header("85")},
+			`{"access_token":"a.b.c","token_type":"Bearer","expires_in":3600,"scope":"read write"}`, headerOf("85")},
 		{"R03 scope stands even where it is empty", &Token{AccessToken: "a.b.c", TokenType: "Bearer", ExpiresIn: 1}, 200,
-			`{"access_token":"a.b.c","token_type":"Bearer","expires_in":1,"scope":""}`, header("72")},
+			`{"access_token":"a.b.c","token_type":"Bearer","expires_in":1,"scope":""}`, headerOf("72")},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			response := write(test.answer)
+			response := answerOf(test.answer)
 			if response.StatusCode != test.status {
 				t.Errorf("status %d, want %d", response.StatusCode, test.status)
 			}
@@ -97,7 +97,7 @@ func TestWrite(t *testing.T) {
 func TestR06ScopeSurvivesTheEncoding(t *testing.T) {
 	const scope = "a<b>&'c/d+e%20"
 	var decoded map[string]any
-	if err := json.NewDecoder(write(&Token{Scope: scope}).Body).Decode(&decoded); err != nil || decoded["scope"] != scope {
+	if err := json.NewDecoder(answerOf(&Token{Scope: scope}).Body).Decode(&decoded); err != nil || decoded["scope"] != scope {
 		t.Errorf("scope %q, %v; want %q", decoded["scope"], err, scope)
 	}
 }

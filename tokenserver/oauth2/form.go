@@ -2,6 +2,7 @@ package oauth2
 
 import (
 	"net/url"
+	"slices"
 	"strings"
 	"unicode"
 	"unicode/utf8"
@@ -18,14 +19,10 @@ const (
 	ParamClientAssertionType = "client_assertion_type"
 )
 
+var parameters = [...]string{ParamGrantType, ParamScope, ParamClientID, ParamClientSecret, ParamClientAssertion, ParamClientAssertionType}
+
 // Known reports whether a parameter is one that a token request may hold only once, and only in its body.
-func Known(name string) bool {
-	switch name {
-	case ParamGrantType, ParamScope, ParamClientID, ParamClientSecret, ParamClientAssertion, ParamClientAssertionType:
-		return true
-	}
-	return false
-}
+func Known(name string) bool { return slices.Contains(parameters[:], name) }
 
 // maxParameters bounds the parameters of a request, known and unknown.
 const maxParameters = 64
@@ -41,7 +38,7 @@ func ParseForm(body string) (Form, *Error) {
 		return nil, InvalidRequest("the request has too many parameters")
 	}
 	form := Form{}
-	seen := make(map[string]bool, maxParameters/8)
+	var seen [len(parameters)]bool
 	for pair := range strings.SplitSeq(body, "&") {
 		if pair == "" {
 			continue
@@ -56,13 +53,14 @@ func ParseForm(body string) (Form, *Error) {
 		if hasControl(name) || (hasControl(value) && name != ParamScope) {
 			return nil, InvalidRequest("a parameter holds a control character")
 		}
-		if !Known(name) {
+		i := slices.Index(parameters[:], name)
+		if i < 0 {
 			continue
 		}
-		if seen[name] {
+		if seen[i] {
 			return nil, InvalidRequest("the request repeats a parameter")
 		}
-		seen[name] = true
+		seen[i] = true
 		if value != "" {
 			form[name] = value
 		}

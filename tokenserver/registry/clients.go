@@ -2,7 +2,6 @@ package registry
 
 import (
 	"sync"
-	"sync/atomic"
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -17,7 +16,7 @@ import (
 
 // clients joins each OAuthClient with its own Secret into one immutable grant.Client.
 type clients struct {
-	mu sync.Mutex // Guards what follows; readers of entries need not hold it.
+	mu sync.RWMutex // Guards what follows.
 	// objects are the OAuthClients, by client identifier.
 	objects map[string]*v1alpha1.OAuthClient
 	// secrets are the digests that a client's Secrets hold, by owner and by the Secret's name. While a Secret is being
@@ -26,8 +25,8 @@ type clients struct {
 	// owners tells whose a Secret was when it was last seen.
 	owners map[types.NamespacedName]owner
 
-	entries sync.Map // client identifier -> *grant.Client
-	size    atomic.Int64
+	// entries are what requests are answered from, by client identifier.
+	entries map[string]*grant.Client
 }
 
 // owner is an OAuthClient as an owner reference names it. The namespace is the Secret's own: an owner is always in the same
@@ -43,17 +42,21 @@ func newClients() *clients {
 		objects: map[string]*v1alpha1.OAuthClient{},
 		secrets: map[owner]map[string][]credential.Digest{},
 		owners:  map[types.NamespacedName]owner{},
+		entries: map[string]*grant.Client{},
 	}
 }
 
 func (c *clients) get(id string) *grant.Client {
-	if entry, ok := c.entries.Load(id); ok {
-		return entry.(*grant.Client)
-	}
-	return nil
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.entries[id]
 }
 
-func (c *clients) count() int { return int(c.size.Load()) }
+func (c *clients) count() int {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return len(c.entries)
+}
 
 func (c *clients) set(object *v1alpha1.OAuthClient) {
 	if !object.DeletionTimestamp.IsZero() {
@@ -112,16 +115,16 @@ func (c *clients) forgetSecret(secret *corev1.Secret, o owner) {
 func (c *clients) join(id string) {
 	object, ok := c.objects[id]
 	if !ok {
-		if _, had := c.entries.LoadAndDelete(id); had {
-			c.size.Add(-1)
-		}
+		delete(c.entries, id)
 		return
 	}
+	// One text holds all names of a client, so that they are in one place in memory.
+	names, space := id+string(object.UID), len(object.Namespace)
 	entry := &grant.Client{
-		ID:        id,
-		Namespace: object.Namespace,
-		Name:      object.Name,
-		UID:       string(object.UID),
+		ID:        names[:len(id)],
+		Namespace: names[:space],
+		Name:      names[space+1 : len(id)],
+		UID:       names[len(id):],
 		Scopes:    scope.Granted(object.Spec.Scopes, object.Spec.DefaultScopes),
 		Lifetime:  object.Spec.Token.Lifetime.Duration,
 		Claims:    claimsOf(object),
@@ -130,9 +133,7 @@ func (c *clients) join(id string) {
 	for _, digests := range c.secrets[owner{object.Namespace, object.Name, object.UID}] {
 		entry.Credentials = append(entry.Credentials, digests...)
 	}
-	if _, had := c.entries.Swap(id, entry); !had {
-		c.size.Add(1)
-	}
+	c.entries[entry.ID] = entry
 }
 
 // claimsOf returns the extra claims of a client, less those that an older CRD did not refuse yet.

@@ -161,15 +161,16 @@ func (r *Registry) setCertificate(secret *corev1.Secret) {
 	r.cert.Store(&cert)
 }
 
-// seal keeps plaintext out of memory: every value is replaced by its digest, but for Kubemint's own keys and certificate.
+// seal keeps of a Secret what decides: whose it is, and the digests of client secrets in it. Kubemint's own keys and certificate
+// stay as they are.
 func (r *Registry) seal(object any) (any, error) {
 	if secret, ok := object.(*corev1.Secret); ok {
 		secret.ManagedFields = nil
-		secret.Annotations = nil
+		secret.Labels, secret.Annotations = nil, nil
 		own := secret.Namespace == r.namespace &&
 			(secret.Name == v1alpha1.SigningKeysSecretName || secret.Name == v1alpha1.ServingCertificateSecretName)
 		if !own {
-			secret.Data = credential.SealData(secret.Data)
+			secret.Data = credential.SealSecrets(secret.Data)
 		}
 	}
 	return object, nil
@@ -179,7 +180,7 @@ func (r *Registry) seal(object any) (any, error) {
 func dropStatus(object any) (any, error) {
 	if c, ok := object.(*v1alpha1.OAuthClient); ok {
 		c.ManagedFields = nil
-		c.Annotations = nil
+		c.Labels, c.Annotations = nil, nil
 		c.Status = v1alpha1.OAuthClientStatus{}
 	}
 	return object, nil

@@ -21,7 +21,12 @@ var (
 )
 
 // Set is a set of scopes, sorted and without duplicates. The zero Set is empty.
-type Set struct{ tokens []string }
+type Set struct {
+	// text is the tokens as a scope parameter, which each request asks for. The tokens are parts of it, so that a set is little
+	// memory, in one place.
+	text   string
+	tokens []string
+}
 
 // NewSet returns the set of those tokens that are scope tokens.
 func NewSet[S ~string](tokens ...S) Set {
@@ -32,14 +37,23 @@ func NewSet[S ~string](tokens ...S) Set {
 		}
 	}
 	slices.Sort(valid)
-	return Set{tokens: slices.Compact(valid)}
+	return newSet(slices.Compact(valid))
+}
+
+// newSet returns the set of scope tokens that are sorted and without duplicates.
+func newSet(tokens []string) Set {
+	if len(tokens) == 0 {
+		return Set{}
+	}
+	text := strings.Join(tokens, " ")
+	return Set{text: text, tokens: strings.Split(text, " ")}
 }
 
 // Tokens returns the scopes of the set, sorted. The caller must not change the slice.
 func (s Set) Tokens() []string { return s.tokens }
 
 // String returns the set as a scope parameter or claim.
-func (s Set) String() string { return strings.Join(s.tokens, " ") }
+func (s Set) String() string { return s.text }
 
 // Empty reports whether the set has no scope.
 func (s Set) Empty() bool { return len(s.tokens) == 0 }
@@ -51,7 +65,7 @@ func (s Set) contains(token string) bool {
 
 // within returns the scopes of s that are also in other.
 func (s Set) within(other Set) Set {
-	return Set{tokens: slices.DeleteFunc(slices.Clone(s.tokens), func(token string) bool { return !other.contains(token) })}
+	return newSet(slices.DeleteFunc(slices.Clone(s.tokens), func(token string) bool { return !other.contains(token) }))
 }
 
 // Grant is what a client may ask for.
