@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/client-go/discovery"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/tools/clientcmd"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -112,18 +111,6 @@ func (b *bench) warmUp(ctx context.Context) error {
 	}
 	_, err := b.bareRound(ctx, clients)
 	return err
-}
-
-func (b *bench) kubernetesVersion() (string, error) {
-	api, err := discovery.NewDiscoveryClientForConfig(b.cluster.Config())
-	if err != nil {
-		return "", err
-	}
-	version, err := api.ServerVersion()
-	if err != nil {
-		return "", fmt.Errorf("read the version of Kubernetes: %w", err)
-	}
-	return version.GitVersion, nil
 }
 
 // cleanUp ends everything that the benchmark started.

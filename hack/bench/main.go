@@ -62,7 +62,7 @@ func run(ctx context.Context, size size) (err error) {
 	if err != nil {
 		return err
 	}
-	version, err := b.kubernetesVersion()
+	version, err := b.cluster.Version()
 	if err != nil {
 		return err
 	}

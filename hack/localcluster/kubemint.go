@@ -10,6 +10,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"syscall"
 	"time"
@@ -48,6 +49,8 @@ type KubemintOptions struct {
 	Port int
 	// Args are further flags.
 	Args []string
+	// Wrapper is a command that runs the program in its own place, as taskset does.
+	Wrapper []string
 	// Log receives what the process writes.
 	Log io.Writer
 }
@@ -93,15 +96,17 @@ func (c *Cluster) StartKubemint(ctx context.Context, options KubemintOptions) (*
 		Metrics: fmt.Sprintf("http://127.0.0.1:%d/metrics", ports[2]),
 		exited:  make(chan struct{}),
 	}
-	k.process = exec.Command(options.Binary, append([]string{
-		"--kubeconfig=" + kubeconfig,
-		"--namespace=" + Namespace,
-		"--issuer=" + k.Issuer,
+	command := append(slices.Clone(options.Wrapper), options.Binary,
+		"--kubeconfig="+kubeconfig,
+		"--namespace="+Namespace,
+		"--issuer="+k.Issuer,
 		"--shutdown-delay=0s", // Nobody else would take the requests over.
 		fmt.Sprintf("--token-bind-address=127.0.0.1:%d", ports[0]),
 		fmt.Sprintf("--health-bind-address=127.0.0.1:%d", ports[1]),
 		fmt.Sprintf("--metrics-bind-address=127.0.0.1:%d", ports[2]),
-	}, options.Args...)...)
+	)
+	command = append(command, options.Args...)
+	k.process = exec.Command(command[0], command[1:]...)
 	k.process.Stdout, k.process.Stderr = options.Log, options.Log
 	k.process.Env = append(os.Environ(), "KUBECONFIG=")
 	if err := k.process.Start(); err != nil {

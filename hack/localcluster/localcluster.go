@@ -235,5 +235,17 @@ func (c *Cluster) StartAPIServer() error {
 	return c.awaitAPIServer(context.Background())
 }
 
+// Version returns the version of Kubernetes.
+func (c *Cluster) Version() (string, error) {
+	version, err := c.client.Discovery().ServerVersion()
+	if err != nil {
+		return "", fmt.Errorf("read the version of Kubernetes: %w", err)
+	}
+	return version.GitVersion, nil
+}
+
+// EtcdURL is where etcd answers, without authentication.
+func (c *Cluster) EtcdURL() string { return c.environment.ControlPlane.Etcd.URL.String() }
+
 // certificates is the directory of the API server's certificates and of the key that signs service account tokens.
 func (c *Cluster) certificates() string { return filepath.Join(c.state, "certificates") }

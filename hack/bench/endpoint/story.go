@@ -1,0 +1,197 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/kubemint/kubemint/hack/localcluster"
+)
+
+// results are all that was measured.
+type results struct {
+	// few is with a hundred clients, many with options.many; each on kept connections, beside the floor.
+	few, many comparison
+	// beside is Kubemint beside the floor in each scenario.
+	beside []comparison
+	// latency is at a fixed rate of requests, which is half of what the floor can do.
+	latency comparison
+	rate    float64
+	// refused are requests that get no token, beside those that get one.
+	refused []comparison
+	// crowded is with unrelated Secrets in the cluster.
+	crowded comparison
+	// starts are the states in which Kubemint was started.
+	starts []start
+}
+
+// start is what a start of Kubemint took.
+type start struct {
+	what   string
+	ready  time.Duration
+	memory int // resident, in bytes, after the measurements
+}
+
+const (
+	few            = 100
+	unrelated      = 10_000
+	unrelatedBytes = 100 << 10
+)
+
+// measureAll is the story: one start of Kubemint for each number of clients.
+func (b *bench) measureAll(ctx context.Context) (r results, err error) {
+	floor, err := b.startFloor(ctx)
+	if err != nil {
+		return r, err
+	}
+	defer func() { err = errors.Join(err, floor.stop()) }()
+
+	err = b.withClients(ctx, few, fmt.Sprintf("%d clients", few), &r, func(kubemint *server) (err error) {
+		r.few, err = b.compare(ctx, keepAlive8, kubemint, &floor.server)
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	err = b.withClients(ctx, b.options.clients, fmt.Sprintf("%d clients", b.options.clients), &r, func(kubemint *server) error {
+		return b.measureBeside(ctx, kubemint, &floor.server, &r)
+	})
+	if err != nil || b.options.many == 0 {
+		return r, err
+	}
+	say("Adding %d Secrets of %d KiB that are none of Kubemint's business (about 2 min)", unrelated, unrelatedBytes>>10)
+	if err := b.seedUnrelated(ctx, unrelated, unrelatedBytes); err != nil {
+		return r, err
+	}
+	what := fmt.Sprintf("%d clients, %d unrelated Secrets", b.options.clients, unrelated)
+	err = b.withClients(ctx, b.options.clients, what, &r, func(kubemint *server) (err error) {
+		r.crowded, err = b.compare(ctx, keepAlive8, kubemint, &floor.server)
+		return err
+	})
+	if err != nil {
+		return r, err
+	}
+	return r, b.withClients(ctx, b.options.many, fmt.Sprintf("%d clients", b.options.many), &r, func(kubemint *server) (err error) {
+		r.many, err = b.compare(ctx, keepAlive8, kubemint, &floor.server)
+		return err
+	})
+}
+
+// withClients runs Kubemint while so many clients are registered.
+func (b *bench) withClients(ctx context.Context, count int, what string, r *results, measure func(*server) error) (err error) {
+	say("%s (about %d s until Kubemint has seen them)", what, 10+count/1000+(count-b.clients)/800)
+	if err := b.seedClients(ctx, count); err != nil {
+		return err
+	}
+	begin := time.Now()
+	kubemint, err := b.startKubemint(ctx)
+	if err != nil {
+		return err
+	}
+	s := start{what: what, ready: time.Since(begin)}
+	defer func() { err = errors.Join(err, kubemint.Stop()) }()
+	if err := awaitQuiet(ctx, kubemint); err != nil {
+		return err
+	}
+	server := b.serverOf(kubemint)
+	if err := b.warmUp(ctx, server); err != nil {
+		return err
+	}
+	if err := measure(server); err != nil {
+		return err
+	}
+	if s.memory, err = residentMemory(server.pid); err != nil {
+		return err
+	}
+	r.starts = append(r.starts, s)
+	return nil
+}
+
+// awaitQuiet waits until the controllers have gone through all clients.
+func awaitQuiet(ctx context.Context, kubemint *localcluster.Kubemint) error {
+	const quiet = 50 * time.Millisecond // of CPU time in a second
+	ctx, cancel := context.WithTimeout(ctx, 2*patience)
+	defer cancel()
+	before, err := cpu(kubemint.PID())
+	if err != nil {
+		return err
+	}
+	for {
+		select {
+		case <-ctx.Done():
+			return fmt.Errorf("wait until Kubemint has seen all clients: %w", ctx.Err())
+		case <-time.After(time.Second):
+		}
+		now, err := cpu(kubemint.PID())
+		if err != nil {
+			return err
+		}
+		if now-before < quiet {
+			return nil
+		}
+		before = now
+	}
+}
+
+// measureBeside measures Kubemint beside the floor, and then the requests that it refuses beside those that it answers.
+func (b *bench) measureBeside(ctx context.Context, kubemint, floor *server, r *results) error {
+	if err := b.warmUp(ctx, floor); err != nil {
+		return err
+	}
+	for _, s := range []scenario{keepAlive8, keepAlive64, handshake, resumption} {
+		c, err := b.compare(ctx, s, kubemint, floor)
+		if err != nil {
+			return err
+		}
+		r.beside = append(r.beside, c)
+	}
+	r.rate = r.beside[1].bar.median(perSecond) / 2
+	fixed := keepAlive64
+	fixed.name, fixed.plan.Rate = fmt.Sprintf("%.0f requests/s, 64 connections", r.rate), r.rate
+	var err error
+	if r.latency, err = b.compare(ctx, fixed, kubemint, floor); err != nil {
+		return err
+	}
+	for _, refused := range b.refusals(kubemint) {
+		c, err := b.compare(ctx, scenario{refused.name, keepAlive8.plan}, refused, kubemint)
+		if err != nil {
+			return err
+		}
+		r.refused = append(r.refused, c)
+	}
+	return nil
+}
+
+// refusals are a server as those see it who get no token from it.
+func (b *bench) refusals(kubemint *server) []*server {
+	wrongSecret := strings.Repeat("x", len(b.secret))
+	asking := func(name string, request func(i int) []byte) *server {
+		refused := *kubemint
+		refused.name, refused.request = name, request
+		return &refused
+	}
+	return []*server{
+		asking("wrong secret", func(i int) []byte { return tokenRequest(clientID(i), wrongSecret, grantType) }),
+		asking("unknown client", func(int) []byte { return tokenRequest(nobody, b.secret, grantType) }),
+		asking("unknown client, body of 64 KiB", func(int) []byte { return tokenRequest(nobody, b.secret, padded(maxBody)) }),
+	}
+}
+
+// nobody is the identifier of no client.
+const nobody = namespace + ".nobody"
+
+// residentMemory returns the memory of a process, by the operating system's account.
+func residentMemory(pid int) (bytes int, err error) {
+	statm, err := os.ReadFile(fmt.Sprintf("/proc/%d/statm", pid))
+	if err != nil {
+		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
+	}
+	var total, resident int
+	if _, err := fmt.Sscan(string(statm), &total, &resident); err != nil {
+		return 0, fmt.Errorf("read the memory of process %d: %w", pid, err)
+	}
+	return resident * os.Getpagesize(), nil
+}

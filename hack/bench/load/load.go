@@ -1,0 +1,116 @@
+// Package load sends requests to a server as fast as it answers, or at a fixed rate, and counts what comes back. It writes and
+// reads the bytes of HTTP/1.1 itself, so that it takes a fraction of the server's work.
+package load
+
+import (
+	"crypto/tls"
+	"crypto/x509"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"slices"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// Plan is what to send. It travels to the process that sends as JSON.
+type Plan struct {
+	// Address is where the server listens, and CA what its certificate is verified by.
+	Address string
+	CA      []byte
+	// Requests are sent by turns, byte by byte as they stand.
+	Requests [][]byte
+	// Connections is how many there are at once.
+	Connections int
+	Duration    time.Duration
+	// Rate is requests a second, each sent at its time whether or not those before have been answered; 0 means that each
+	// connection sends one after the other.
+	Rate float64
+	// NewConnections opens one for every request; Resume lets it take up the TLS session of the one before.
+	NewConnections, Resume bool
+}
+
+// Result is what came back.
+type Result struct {
+	Requests int
+	Elapsed  time.Duration
+	Statuses map[int]int
+	// Resumed is how many TLS handshakes took up an earlier session.
+	Resumed int
+	// P50 and P99 are of the time from when a request was due until its answer had been read.
+	P50, P99 time.Duration
+}
+
+// Run carries out a plan.
+func Run(plan Plan) (Result, error) {
+	roots := x509.NewCertPool()
+	if !roots.AppendCertsFromPEM(plan.CA) {
+		return Result{}, errors.New("the plan's CA holds no certificate")
+	}
+	g := &generator{Plan: plan, begin: time.Now()}
+	g.end = g.begin.Add(plan.Duration)
+	g.tls = &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13}
+	workers := make([]*worker, plan.Connections)
+	var group sync.WaitGroup
+	for i := range workers {
+		workers[i] = newWorker(g)
+		group.Go(workers[i].run)
+	}
+	group.Wait()
+	return g.result(workers)
+}
+
+// Serve carries out the plan that it reads, and writes the result.
+func Serve(in io.Reader, out io.Writer) error {
+	var plan Plan
+	if err := json.NewDecoder(in).Decode(&plan); err != nil {
+		return fmt.Errorf("read the plan: %w", err)
+	}
+	result, err := Run(plan)
+	if err != nil {
+		return err
+	}
+	return json.NewEncoder(out).Encode(result)
+}
+
+// generator is what the workers share.
+type generator struct {
+	Plan
+	tls        *tls.Config
+	begin, end time.Time
+	sent       atomic.Int64
+}
+
+// next returns the number of the next request and when it is due; false at the end.
+func (g *generator) next() (number int, due time.Time, more bool) {
+	number = int(g.sent.Add(1) - 1)
+	due = time.Now()
+	if g.Rate > 0 {
+		due = g.begin.Add(time.Duration(float64(number) / g.Rate * float64(time.Second)))
+		time.Sleep(time.Until(due))
+	}
+	return number, due, due.Before(g.end)
+}
+
+func (g *generator) result(workers []*worker) (Result, error) {
+	r := Result{Elapsed: time.Since(g.begin), Statuses: map[int]int{}}
+	var latencies []time.Duration
+	for _, w := range workers {
+		if w.err != nil {
+			return r, w.err
+		}
+		for status, count := range w.statuses {
+			r.Statuses[status] += count
+		}
+		r.Resumed += w.resumed
+		latencies = append(latencies, w.latencies...)
+	}
+	if r.Requests = len(latencies); r.Requests == 0 {
+		return r, errors.New("no request was answered in time")
+	}
+	slices.Sort(latencies)
+	r.P50, r.P99 = latencies[len(latencies)/2], latencies[len(latencies)*99/100]
+	return r, nil
+}
