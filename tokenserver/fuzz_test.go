@@ -32,9 +32,9 @@ func record(handler http.Handler, method string, header http.Header, body string
 	return recorder.Result()
 }
 
-// FuzzTokenRequest is P16: no bytes as body and Authorization header are answered by 5xx, which a panic is too, and none by a
+// FuzzP16TokenRequest is P16: no bytes as body and Authorization header are answered by 5xx, which a panic is too, and none by a
 // token unless they hold the secret.
-func FuzzTokenRequest(f *testing.F) {
+func FuzzP16TokenRequest(f *testing.F) {
 	const id, secret = "billing.fuzzed", "the+secret%of:fuzzed" // The same in each process that fuzzes.
 	for _, seed := range []request{
 		post(grantType).as(id, secret), postSecret(id, secret), post(grantType+"&scope=read").as(id, secret),

@@ -129,12 +129,16 @@ func TestL07AuditLines(t *testing.T) {
 		request request
 		want    map[string]any
 	}{
-		{"issued", post(grantType + "&scope=read"), map[string]any{"msg": "token issued", "client": worker,
+		{"L07 issued", post(grantType + "&scope=read"), map[string]any{"msg": "token issued", "client": worker,
 			"method": "client_secret_basic"}},
-		{"wrong secret", postSecret(worker, "nobody's secret"), map[string]any{"msg": "token refused", "client": worker,
-			"method": "client_secret_post", "error": "invalid_client", "cause": "invalid_client: unknown client or wrong secret"}},
-		{"not granted", post(grantType + "&scope=admin"), map[string]any{"msg": "token refused", "client": worker,
-			"error": "invalid_scope"}},
+		{"L07 wrong secret", postSecret(worker, "nobody's secret"), map[string]any{"msg": "token refused", "client": worker,
+			"uid": "uid-of-worker", "method": "client_secret_post", "error": "invalid_client", "cause": "invalid_client: unknown client or wrong secret"}},
+		{"L07 unknown client", post(grantType).as("billing.unknown", "nobody's secret"), map[string]any{"msg": "token refused",
+			"client": "billing.unknown", "uid": "", "error": "invalid_client", "cause": "invalid_client: unknown client or wrong secret"}},
+		{"L07 not granted", post(grantType + "&scope=admin"), map[string]any{"msg": "token refused", "client": worker,
+			"uid": "uid-of-worker", "error": "invalid_scope"}},
+		{"L07 malformed", post(grantType + "&scope=a&scope=b"), map[string]any{"msg": "token refused", "client": "",
+			"error": "invalid_request"}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			before := len(log.String())

@@ -29,16 +29,20 @@ const (
 
 // Bounds on what a caller may take of the server before it has shown who it is.
 const (
-	readHeaderTimeout = 5 * time.Second
-	readTimeout       = 10 * time.Second
-	writeTimeout      = 10 * time.Second
-	idleTimeout       = 2 * time.Minute
-	maxHeaderBytes    = 16 << 10
-	maxBodyBytes      = 64 << 10
+	maxHeaderBytes = 16 << 10
+	maxBodyBytes   = 64 << 10
+	// maxStreams bounds the requests at once on one HTTP/2 connection. It is the least that RFC 9113, section 6.5.2 recommends.
+	maxStreams = 100
 
 	// drainTimeout is how long requests under way may take to end when the server stops. The pods' grace period covers it.
 	drainTimeout = 15 * time.Second
 )
+
+// Timeouts bound how long a caller may take over its part of a request, and keep a connection without one. They are those of
+// http.Server.
+type Timeouts struct{ ReadHeader, Read, Write, Idle time.Duration }
+
+var defaultTimeouts = Timeouts{ReadHeader: 5 * time.Second, Read: 10 * time.Second, Write: 10 * time.Second, Idle: 2 * time.Minute}
 
 // Registry is what the server knows of the cluster.
 type Registry interface {
@@ -60,6 +64,8 @@ type Config struct {
 	// Linger is called when the server is to stop, and returns when callers have had the time to learn of it: until then, the
 	// server goes on taking connections. Nil means no time.
 	Linger func()
+	// Timeouts are the defaults where they are zero.
+	Timeouts Timeouts
 	// Observe is told what became of each token request. It may be nil.
 	Observe func(Observation)
 	// Panicked is told of each request that panicked, whatever it was for. It may be nil.
@@ -91,6 +97,9 @@ func New(config Config) (*Server, error) {
 	}
 	if config.Linger == nil {
 		config.Linger = func() {}
+	}
+	if config.Timeouts == (Timeouts{}) {
+		config.Timeouts = defaultTimeouts
 	}
 	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces()}
 	base := strings.TrimSuffix(issuer.Path, "/")
@@ -135,11 +144,12 @@ func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
 func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	server := &http.Server{
 		Handler:           s,
-		ReadHeaderTimeout: readHeaderTimeout,
-		ReadTimeout:       readTimeout,
-		WriteTimeout:      writeTimeout,
-		IdleTimeout:       idleTimeout,
+		ReadHeaderTimeout: s.Timeouts.ReadHeader,
+		ReadTimeout:       s.Timeouts.Read,
+		WriteTimeout:      s.Timeouts.Write,
+		IdleTimeout:       s.Timeouts.Idle,
 		MaxHeaderBytes:    maxHeaderBytes,
+		HTTP2:             &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	if s.GetCertificate != nil {

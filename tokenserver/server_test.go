@@ -360,10 +360,18 @@ func (s *server) run(t *testing.T, rows []row) {
 	for _, row := range rows {
 		t.Run(row.name, func(t *testing.T) {
 			for _, caller := range s.callers {
-				if got := s.ask(t, caller, row.request); got.outcome() != row.want {
+				got := s.ask(t, caller, row.request)
+				if attest(t, row.want, got.outcome()); got.outcome() != row.want {
 					t.Errorf("answer %s, want %s: %s", got.outcome(), row.want, got.body)
 				}
 			}
 		})
 	}
+}
+
+// attest records what a row expects, and what it got, for the table of make conformance.
+func attest(t *testing.T, expected, got string) {
+	t.Helper()
+	t.Attr("expected", expected)
+	t.Attr("got", got)
 }
