@@ -102,7 +102,7 @@ func TestA23PreviousSecret(t *testing.T) {
 }
 
 // A05: whoever reads the wire learns nothing either. The status line and the headers' order are compared too.
-func TestUnknownClientAndWrongSecretAreTheSameBytes(t *testing.T) {
+func TestA05UnknownClientAndWrongSecretAreTheSameBytes(t *testing.T) {
 	s := start(t, newCluster(t, nil))
 	handler := newHandler(t, s.cluster)
 	var first []byte
@@ -120,7 +120,7 @@ func TestUnknownClientAndWrongSecretAreTheSameBytes(t *testing.T) {
 			first = wire.Bytes()
 		}
 		if !bytes.Equal(wire.Bytes(), first) {
-			t.Errorf("A05 %s: %s\nwant %s", name, wire.Bytes(), first)
+			t.Errorf("%s: %s\nwant %s", name, wire.Bytes(), first)
 		}
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -90,7 +91,8 @@ func TestWire(t *testing.T) {
 			c := s.dial(t)
 			c.write(t, test.request)
 			for range test.answers {
-				if got := c.answer(t).outcome(); got != issued {
+				got := c.answer(t).outcome()
+				if attest(t, issued, got); got != issued {
 					t.Errorf("answer %s", got)
 				}
 			}
@@ -104,7 +106,8 @@ func TestWire(t *testing.T) {
 			t.Fatalf("answer %v, %v", interim, err)
 		}
 		c.write(t, grantType)
-		if got := c.answer(t).outcome(); got != issued {
+		got := c.answer(t).outcome()
+		if attest(t, issued, got); got != issued {
 			t.Errorf("answer %s", got)
 		}
 	})
@@ -118,8 +121,11 @@ func TestWire(t *testing.T) {
 				c := s.dial(t)
 				c.write(t, raw("HTTP/1.1", grantType, contentLength, header))
 				response, err := http.ReadResponse(c.Reader, nil)
-				if err != nil || response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
-					t.Fatalf("answer %v, %v", response, err)
+				if err != nil {
+					t.Fatal(err)
+				}
+				if attest(t, "431", fmt.Sprint(response.StatusCode)); response.StatusCode != http.StatusRequestHeaderFieldsTooLarge {
+					t.Errorf("answer %s", response.Status)
 				}
 			})
 		})
@@ -138,8 +144,12 @@ func TestTLS(t *testing.T) {
 		s.untouched(t, func() {
 			c.write(t, raw("HTTP/1.1", grantType, contentLength))
 			response, err := http.ReadResponse(c.Reader, nil)
-			if err != nil || response.StatusCode != http.StatusBadRequest || response.Header.Get("Location") != "" {
-				t.Fatalf("answer %v, %v", response, err)
+			if err != nil {
+				t.Fatal(err)
+			}
+			attest(t, "400", fmt.Sprint(response.StatusCode))
+			if response.StatusCode != http.StatusBadRequest || response.Header.Get("Location") != "" {
+				t.Errorf("answer %v", response)
 			}
 		})
 	})
@@ -164,6 +174,7 @@ func TestTLS(t *testing.T) {
 			}
 			var operation *net.OpError
 			byServer := errors.As(err, &operation) && operation.Op == "remote error"
+			attest(t, "refused: "+strconv.FormatBool(test.refused != ""), "refused: "+strconv.FormatBool(err != nil))
 			if test.refused != "" && (!byServer || !strings.Contains(err.Error(), test.refused)) {
 				t.Errorf("handshake: %v", err)
 			}
@@ -186,7 +197,7 @@ func suite(id uint16) func(*tls.Config) {
 }
 
 // T21: a certificate that is renewed is served to the next connection. Those that are open go on.
-func TestCertificateIsSwappedWhileServing(t *testing.T) {
+func TestT21CertificateIsSwappedWhileServing(t *testing.T) {
 	first, second := newCertificate(t), newCertificate(t)
 	var serving atomic.Pointer[tls.Certificate]
 	serving.Store(first)
@@ -213,7 +224,7 @@ func TestCertificateIsSwappedWhileServing(t *testing.T) {
 }
 
 // T24: a server that stops takes no more requests, and answers those under way as if it went on.
-func TestStopping(t *testing.T) {
+func TestT24Stopping(t *testing.T) {
 	listener := &watchedListener{closed: make(chan struct{})}
 	var err error
 	if listener.Listener, err = net.Listen("tcp", "127.0.0.1:0"); err != nil {

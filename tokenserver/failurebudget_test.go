@@ -40,6 +40,7 @@ func TestA25FailureBudget(t *testing.T) {
 		t.Errorf("known: %s\nunknown: %s", known.body, unknown.body)
 	}
 	for _, limited := range []answer{known, unknown} {
+		attest(t, tooManyFailures, limited.outcome())
 		if got := limited.header.Get("Retry-After"); got != "2" {
 			t.Errorf("Retry-After %q", got)
 		}

@@ -2,6 +2,7 @@ package tokenserver_test
 
 import (
 	"bytes"
+	"fmt"
 	"net/url"
 	"strings"
 	"testing"
@@ -66,11 +67,18 @@ func TestGrant(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			granted := s.token(t, test.request)
+			attest(t, "scope "+test.want, "scope "+granted.Scope)
 			if _, claims := s.verify(t, granted.AccessToken); granted.Scope != test.want || claims["scope"] != test.want {
 				t.Errorf("scope %q, in the token %q, want %q", granted.Scope, claims["scope"], test.want)
 			}
 		})
 	}
+	t.Run("G18 audience is ignored", func(t *testing.T) {
+		_, claims := s.verify(t, s.token(t, post(grantType+"&audience=https%3A%2F%2Fevil.test")).AccessToken)
+		if attest(t, "aud "+audience, fmt.Sprint("aud ", claims["aud"])); claims["aud"] != audience {
+			t.Errorf("aud = %v", claims["aud"])
+		}
+	})
 	t.Run("G09 unknown and not granted are the same bytes", func(t *testing.T) {
 		unknown, notGranted := s.ask(t, s.callers[0], asking("nonsense")), s.ask(t, s.callers[0], asking("admin"))
 		if !bytes.Equal(unknown.body, notGranted.body) {
@@ -81,8 +89,9 @@ func TestGrant(t *testing.T) {
 		for _, suspended := range []bool{true, false} {
 			s.change(func() { s.add("billing.switched", secret).Suspended = suspended })
 			want := map[bool]string{true: unauthorizedClient, false: issued}[suspended]
-			if got := s.ask(t, s.callers[0], post(grantType).as("billing.switched", secret)); got.outcome() != want {
-				t.Errorf("suspended %t: answer %s", suspended, got.outcome())
+			got := s.ask(t, s.callers[0], post(grantType).as("billing.switched", secret)).outcome()
+			if attest(t, want, got); got != want {
+				t.Errorf("suspended %t: answer %s", suspended, got)
 			}
 		}
 	})

@@ -27,6 +27,7 @@ func TestParameters(t *testing.T) {
 			post(grantType + "&client_assertion_type=" + jwtBearer + "&client_assertion_type=x"), invalidRequest},
 		{"P01 empty, then a value", post("grant_type=&" + grantType), invalidRequest},
 
+		{"P02 resource twice", post(grantType + "&resource=https%3A%2F%2Fa.test&resource=https%3A%2F%2Fb.test"), issued},
 		{"P03 unknown parameter", post(grantType + "&foo=bar"), issued},
 		{"P04 unknown parameter twice", post(grantType + "&foo=bar&foo=baz"), issued},
 		{"P05 grant_type=", post("grant_type="), invalidRequest},
@@ -72,7 +73,8 @@ func TestParameters(t *testing.T) {
 		{"P15 CRLF is not part of the last value", grantType + "&scope=read\r\n", "read"},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := s.token(t, post(test.body)).Scope; got != test.want {
+			got := s.token(t, post(test.body)).Scope
+			if attest(t, "scope "+test.want, "scope "+got); got != test.want {
 				t.Errorf("scope %q, want %q", got, test.want)
 			}
 		})

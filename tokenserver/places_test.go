@@ -39,6 +39,7 @@ func TestL09Overload(t *testing.T) {
 		for _, caller := range s.callers {
 			for name, request := range map[string]request{"right": post(grantType), "wrong": post(grantType).as(worker, "wrong-secret")} {
 				a := s.ask(t, caller, request)
+				attest(t, unavailable, a.outcome())
 				if a.outcome() != unavailable || a.header.Get("Retry-After") != "1" {
 					t.Errorf("%s secret: answer %s, Retry-After %q", name, a.outcome(), a.header.Get("Retry-After"))
 				}

@@ -49,7 +49,7 @@ func TestPublishedDocuments(t *testing.T) {
 		t.Run("K01 K04 M01 GET "+name, func(t *testing.T) {
 			for _, caller := range s.callers {
 				a := s.send(t, caller, get(path))
-				if a.status != http.StatusOK {
+				if attest(t, "200", a.outcome()); a.status != http.StatusOK {
 					t.Fatalf("status %d", a.status)
 				}
 				object(t, a.body)
@@ -73,6 +73,7 @@ func TestPublishedDocuments(t *testing.T) {
 		for _, method := range []string{http.MethodPost, http.MethodPut, http.MethodDelete, http.MethodOptions} {
 			t.Run("K01 "+method+" "+name+" is refused", func(t *testing.T) {
 				a := s.send(t, s.callers[0], get(path).by(method))
+				attest(t, notAllowed, a.outcome())
 				if a.status != http.StatusMethodNotAllowed || a.header.Get("Allow") != "GET, HEAD" {
 					t.Errorf("status %d, Allow %q", a.status, a.header.Get("Allow"))
 				}
@@ -136,6 +137,86 @@ func TestKeySet(t *testing.T) {
 	}
 }
 
+// A key's life, as far as the ring holds it: while one is being replaced, each token verifies with each replica's keys, whichever
+// side of the change the replica is on.
+func TestKeyRotation(t *testing.T) {
+	first, second := newKey(t), newKey(t)
+	earlier := ringOf(t, in(first, signing.Active), in(second, signing.Prepared))
+	later := ringOf(t, in(first, signing.Retired), in(second, signing.Active))
+	last := ringOf(t, in(second, signing.Active))
+	ahead, behind := start(t, newCluster(t, nil)), start(t, newCluster(t, nil))
+	ahead.change(func() { ahead.ring = later })
+	behind.change(func() { behind.ring = earlier })
+	byFirst, bySecond := behind.token(t, post(grantType)).AccessToken, ahead.token(t, post(grantType)).AccessToken
+
+	for _, test := range []struct {
+		name      string
+		server    *server
+		token     string
+		signer    signing.Key
+		published []string
+	}{
+		{"K05 a prepared key is published, and does not sign", behind, byFirst, first, []string{first.ID, second.ID}},
+		{"K06 a retired key is published, for the tokens that it signed", ahead, byFirst, first, []string{first.ID, second.ID}},
+		{"K08 a replica behind verifies the new key's tokens", behind, bySecond, second, []string{first.ID, second.ID}},
+		{"K08 a replica ahead verifies the old key's tokens", ahead, byFirst, first, []string{first.ID, second.ID}},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			if header, _ := test.server.verify(t, test.token); header["kid"] != test.signer.ID {
+				t.Errorf("signed by %v", header["kid"])
+			}
+			if got, want := test.server.kids(t), slices.Sorted(slices.Values(test.published)); !slices.Equal(got, want) {
+				t.Errorf("published are %q, want %q", got, want)
+			}
+		})
+	}
+	t.Run("K10 a key that is taken away is not published from then on", func(t *testing.T) {
+		known := ahead.send(t, ahead.callers[0], get(tokenserver.JWKSPath)).header.Get("ETag")
+		ahead.change(func() { ahead.ring = last })
+		if got, want := ahead.kids(t), []string{second.ID}; !slices.Equal(got, want) {
+			t.Errorf("published are %q, want %q", got, want)
+		}
+		again := ahead.send(t, ahead.callers[0], get(tokenserver.JWKSPath).with("If-None-Match", known))
+		if attest(t, "200", again.outcome()); again.status != http.StatusOK {
+			t.Errorf("whoever had the key is answered %d", again.status)
+		}
+	})
+}
+
+func newKey(t *testing.T) signing.Key {
+	t.Helper()
+	key, err := signing.NewKey(signing.ES256, noon)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func in(key signing.Key, state signing.State) signing.Key {
+	key.State = state
+	return key
+}
+
+func ringOf(t *testing.T, keys ...signing.Key) *signing.Ring {
+	t.Helper()
+	ring, err := signing.NewRing(keys...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return ring
+}
+
+// kids returns the identifiers of the published keys, sorted.
+func (s *server) kids(t *testing.T) []string {
+	t.Helper()
+	var kids []string
+	for _, key := range s.keys(t) {
+		kids = append(kids, key["kid"])
+	}
+	slices.Sort(kids)
+	return kids
+}
+
 // metadata is the document as a client reads it: with all members that it may have and must not.
 type metadata map[string]any
 
@@ -186,7 +267,7 @@ func TestMetadata(t *testing.T) {
 		})
 		// No other members, so that nothing is claimed which is not there: neither authorization_endpoint (M06) nor
 		// response_types_supported (M07) nor token_endpoint_auth_signing_alg_values_supported (M09).
-		t.Run("M05 M06 M07 M08 M09 M10 members, "+test.name, func(t *testing.T) {
+		t.Run("M05 M06 M07 M08 M09 M10 X05 members, "+test.name, func(t *testing.T) {
 			for name, want := range map[string][]string{
 				"grant_types_supported":                 {"client_credentials"},
 				"token_endpoint_auth_methods_supported": {"client_secret_basic", "client_secret_post"},
@@ -205,9 +286,10 @@ func TestMetadata(t *testing.T) {
 		base := strings.TrimPrefix(test.issuer, issuerURL)
 		for _, path := range []string{"/oauth2/authorize", "/oauth2/introspect", "/oauth2/revoke", "/oauth2/register",
 			"/oauth2/device_authorization", "/oauth2/par", "/oauth2/userinfo", "/oauth2/keys", "/.well-known/jwks.json"} {
-			t.Run("M10 "+path+" is not there, "+test.name, func(t *testing.T) {
+			t.Run("M10 X05 "+path+" is not there, "+test.name, func(t *testing.T) {
 				for _, r := range []request{get(base + path), post(grantType).to(base + path)} {
-					if a := s.send(t, s.callers[0], r); a.status != http.StatusNotFound {
+					a := s.send(t, s.callers[0], r)
+					if attest(t, "404", a.outcome()); a.status != http.StatusNotFound {
 						t.Errorf("%s: status %d", r.method, a.status)
 					}
 				}

@@ -14,6 +14,7 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -94,6 +95,7 @@ func TestResponse(t *testing.T) {
 		t.Run("R02 expires_in is exp - iat: "+id, func(t *testing.T) {
 			granted := s.token(t, post(grantType).as(id, secret))
 			_, claims := s.verify(t, granted.AccessToken)
+			attest(t, want+" s", granted.ExpiresIn.String()+" s")
 			if life := seconds(t, claims["exp"]) - seconds(t, claims["iat"]); string(granted.ExpiresIn) != want || fmt.Sprint(life) != want {
 				t.Errorf("expires_in %s, exp - iat = %d, want %s", granted.ExpiresIn, life, want)
 			}
@@ -243,6 +245,41 @@ func TestAccessToken(t *testing.T) {
 			seen[claims["jti"]] = true
 		}
 	})
+}
+
+// J15: a token says when it was issued by the server's clock, be it behind, ahead or set back; it never says so early, and holds at
+// once.
+func TestClock(t *testing.T) {
+	var clock atomic.Int64
+	s := start(t, newCluster(t, nil), func(config *tokenserver.Config) {
+		config.Issuer.Now = func() time.Time { return noon.Add(time.Duration(clock.Load())) }
+	})
+	for _, test := range []struct {
+		name   string
+		offset time.Duration
+		iat    time.Duration
+	}{
+		{"J15 right", 0, 0},
+		{"J15 60 s behind", -time.Minute, -time.Minute},
+		{"J15 60 s ahead", time.Minute, time.Minute},
+		{"J15 set back by 61 s", -time.Second, -time.Second},
+		{"J15 between two seconds: the earlier", 999 * time.Millisecond, 0},
+	} {
+		t.Run(test.name, func(t *testing.T) {
+			clock.Store(int64(test.offset))
+			granted := s.token(t, post(grantType))
+			claims := object(t, decode(t, strings.Split(granted.AccessToken, ".")[1]))
+			iat, exp := seconds(t, claims["iat"]), seconds(t, claims["exp"])
+			want := noon.Add(test.iat).Unix()
+			attest(t, fmt.Sprint("iat noon + ", test.iat), fmt.Sprint("iat noon + ", time.Unix(iat, 0).Sub(noon)))
+			if iat != want || exp != want+3600 || granted.ExpiresIn != "3600" {
+				t.Errorf("iat %d, exp %d, expires_in %s, want iat %d", iat, exp, granted.ExpiresIn, want)
+			}
+			if nbf, ok := claims["nbf"]; ok {
+				t.Errorf("nbf = %v", nbf)
+			}
+		})
+	}
 }
 
 // seconds returns a time claim, which must be written as an integer.

@@ -93,7 +93,8 @@ func TestSizes(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			s.untouched(t, func() {
-				if a := s.ask(t, s.callers[0], request); !a.closed {
+				a := s.ask(t, s.callers[0], request)
+				if attest(t, tooLarge, a.outcome()); !a.closed {
 					t.Error("the connection stays open, with the rest of the body in it")
 				}
 			})
@@ -110,6 +111,7 @@ func TestPaths(t *testing.T) {
 			for _, caller := range s.callers {
 				s.untouched(t, func() {
 					a := s.send(t, caller, post(grantType).to(path))
+					attest(t, "404", a.outcome())
 					if a.status != http.StatusNotFound || a.header.Get("Location") != "" {
 						t.Errorf("status %d, Location %q", a.status, a.header.Get("Location"))
 					}
@@ -161,6 +163,7 @@ func TestPanic(t *testing.T) {
 			for _, caller := range s.callers {
 				s.change(func() { s.hook = func() { panic("the cause of the panic") } })
 				a := s.ask(t, caller, request)
+				attest(t, serverError, a.outcome())
 				if a.outcome() != serverError || bytes.Contains(a.body, []byte("panic")) || bytes.Contains(a.body, []byte("goroutine")) {
 					t.Errorf("answer %s: %s", a.outcome(), a.body)
 				}
@@ -189,7 +192,9 @@ func TestNotReady(t *testing.T) {
 	})
 	retryLater := func(t *testing.T, r request) {
 		for _, caller := range s.callers {
-			if a := s.ask(t, caller, r); a.outcome() != unavailable || a.header.Get("Retry-After") != "2" {
+			a := s.ask(t, caller, r)
+			attest(t, unavailable, a.outcome())
+			if a.outcome() != unavailable || a.header.Get("Retry-After") != "2" {
 				t.Errorf("answer %s, Retry-After %q", a.outcome(), a.header.Get("Retry-After"))
 			}
 		}

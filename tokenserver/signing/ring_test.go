@@ -48,7 +48,7 @@ func TestRingPublishesAllKeysAndSignsWithOne(t *testing.T) {
 }
 
 // The members of a published key are exactly these, so that none is private (d, p, q, dp, dq, qi, oth, k).
-func TestKeySetHoldsPublicMembersOnly(t *testing.T) {
+func TestK02KeySetHoldsPublicMembersOnly(t *testing.T) {
 	ecKey, rsaKey := newKey(t, ES256, Active), newKey(t, RS256, Prepared)
 	keys := published(t, newRing(t, ecKey, rsaKey).JWKS())
 	for _, test := range []struct {
@@ -191,7 +191,7 @@ func must[T any](value T, err error) T {
 
 func pkcs8(private any) []byte { return must(x509.MarshalPKCS8PrivateKey(private)) }
 
-func TestParseRingRefuses(t *testing.T) {
+func TestK07ParseRingRefuses(t *testing.T) {
 	key, other := newKey(t, ES256, Active), newKey(t, ES256, Active)
 	rsaKey := newKey(t, RS256, Active)
 	valid := entryOf(t, key, Active)
@@ -282,7 +282,7 @@ func TestParseRingRefuses(t *testing.T) {
 }
 
 // A ring is checked wherever it comes from: these were never parsed.
-func TestNewRingRefuses(t *testing.T) {
+func TestK07NewRingRefuses(t *testing.T) {
 	unfit := func(algorithm Algorithm, private crypto.Signer) Key {
 		return Key{ID: "x", Algorithm: algorithm, State: Active, private: private}
 	}
