@@ -7,6 +7,8 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
 	"flag"
 	"fmt"
 	"log"
@@ -63,7 +65,7 @@ func requireScope(verifier *oidc.IDTokenVerifier, scope string, next http.Handle
 			return
 		}
 		verified, err := verifier.Verify(r.Context(), token)
-		if err != nil {
+		if err != nil || !isAccessToken(token) {
 			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
 			http.Error(w, "the access token is not valid", http.StatusUnauthorized)
 			return
@@ -79,6 +81,16 @@ func requireScope(verifier *oidc.IDTokenVerifier, scope string, next http.Handle
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, claims.ClientID)))
 	})
+}
+
+// isAccessToken reports whether a token that was verified is one: an issuer may sign others too (RFC 9068, section 4).
+func isAccessToken(token string) bool {
+	encoded, _, _ := strings.Cut(token, ".")
+	decoded, err := base64.RawURLEncoding.DecodeString(encoded)
+	var header struct {
+		Type string `json:"typ"`
+	}
+	return err == nil && json.Unmarshal(decoded, &header) == nil && strings.EqualFold(header.Type, "at+jwt")
 }
 
 type callerKey struct{}
