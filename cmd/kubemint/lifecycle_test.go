@@ -2,6 +2,14 @@ package main_test
 
 import (
 	"bufio"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/rsa"
+	"crypto/x509"
+	"encoding/base64"
+	"encoding/json"
+	"encoding/pem"
 	"errors"
 	"fmt"
 	"io"
@@ -71,25 +79,37 @@ func awaitNoTerminatingNamespaces(t *testing.T) {
 	})
 }
 
-// writes counts the write requests for OAuthClients and Secrets that the API server has answered, by its own metrics.
+// writes counts the write requests for OAuthClients and Secrets that the API server has answered.
 func writes(t *testing.T) map[string]int {
+	t.Helper()
+	return requests(t, func(verb string) bool { return verb != "GET" && verb != "LIST" && verb != "WATCH" })
+}
+
+// reads counts the requests that read them.
+func reads(t *testing.T) map[string]int {
+	t.Helper()
+	return requests(t, func(verb string) bool { return verb == "GET" || verb == "LIST" })
+}
+
+// requests counts requests for OAuthClients and Secrets by the API server's own metrics.
+func requests(t *testing.T, counts func(verb string) bool) map[string]int {
 	t.Helper()
 	transport, err := rest.TransportFor(suite.cluster.Config())
 	if err != nil {
 		t.Fatal(err)
 	}
-	counts := map[string]int{}
+	found := map[string]int{}
 	for labels, value := range scrape(t, &http.Client{Transport: transport}, strings.TrimSuffix(suite.cluster.Config().Host, "/")+"/metrics", "apiserver_request_total") {
 		resource := label(labels, "resource")
-		if verb := label(labels, "verb"); (resource == "secrets" || resource == "oauthclients") && verb != "GET" && verb != "LIST" && verb != "WATCH" {
+		if verb := label(labels, "verb"); (resource == "secrets" || resource == "oauthclients") && counts(verb) {
 			if sub := label(labels, "subresource"); sub != "" {
 				resource += "/" + sub
 			}
 			// The API server calls a server-side apply APPLY.
-			counts[strings.Replace(verb, "APPLY", "PATCH", 1)+" "+resource] += value
+			found[strings.Replace(verb, "APPLY", "PATCH", 1)+" "+resource] += value
 		}
 	}
-	return counts
+	return found
 }
 
 func difference(after, before map[string]int) map[string]int {
@@ -266,22 +286,66 @@ func awaitTokensWithoutLease(t *testing.T, secret *corev1.Secret) {
 }
 
 // What happens to the signing keys' Secret does not reach the tokens: bad key material never replaces good.
-func TestSpoiltSigningKeys(t *testing.T) {
-	c := newClient(newNamespace(t), "worker")
-	secret := issued(t, c)
-	keys := getSecret(t, localcluster.Namespace, v1alpha1.SigningKeysSecretName)
+func TestK07SpoiltSigningKeys(t *testing.T) {
+	secret := issued(t, newClient(newNamespace(t), "worker"))
+	keys, kid := getSecret(t, localcluster.Namespace, v1alpha1.SigningKeysSecretName), signingKeyID(t)
 	good := keys.Data[v1alpha1.SigningKeysKey]
-	mark := len(suite.log.String())
-	change(t, keys, func(s *corev1.Secret) { s.Data[v1alpha1.SigningKeysKey] = []byte("garbage") })
+	defer change(t, keys, func(s *corev1.Secret) { s.Data[v1alpha1.SigningKeysKey] = good })
+	for name, row := range map[string]struct{ stored, cause string }{
+		"K07 malformed":      {"garbage", "not valid JSON"},
+		"K07 wrong curve":    {storedRing(t, "ES256", newECKey(t, elliptic.P384())), "on the curve P-256 only"},
+		"K07 1024-bit RSA":   {storedRing(t, "RS256", newRSAKey(t, 1024)), "at least 2048 bits only"},
+		"K07 passphrase PEM": {strings.ReplaceAll(string(good), "PRIVATE KEY", "ENCRYPTED PRIVATE KEY"), "must be an unencrypted PKCS #8 key"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			mark := len(suite.log.String())
+			change(t, keys, func(s *corev1.Secret) { s.Data[v1alpha1.SigningKeysKey] = []byte(row.stored) })
+			await(t, "the token server to see it", func() error {
+				if said := suite.log.String()[mark:]; !strings.Contains(said, "keeping the last good ones") || !strings.Contains(said, row.cause) {
+					return errNotYet
+				}
+				return nil
+			})
+			header, err := base64.RawURLEncoding.DecodeString(strings.Split(mustGetToken(t, secret).AccessToken, ".")[0])
+			if err != nil || !strings.Contains(string(header), kid) {
+				t.Errorf("a token has the header %s (%v), want kid %s", header, err, kid)
+			}
+		})
+	}
 	awaitEvent(t, keys, "SigningKeysInvalid")
-	await(t, "the token server to see it", func() error {
-		if !strings.Contains(suite.log.String()[mark:], "keeping the last good ones") {
-			return errNotYet
-		}
-		return nil
-	})
-	mustGetToken(t, secret)
-	change(t, keys, func(s *corev1.Secret) { s.Data[v1alpha1.SigningKeysKey] = good })
+}
+
+// storedRing returns a ring of one private key, as its Secret would hold it.
+func storedRing(t *testing.T, algorithm string, private any) string {
+	t.Helper()
+	der, err := x509.MarshalPKCS8PrivateKey(private)
+	if err != nil {
+		t.Fatal(err)
+	}
+	ring, err := json.Marshal(map[string]any{"keys": []map[string]any{{"kid": "x", "alg": algorithm, "state": "active", "created": time.Now(),
+		"privateKey": string(pem.EncodeToMemory(&pem.Block{Type: "PRIVATE KEY", Bytes: der}))}}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return string(ring)
+}
+
+func newECKey(t *testing.T, curve elliptic.Curve) *ecdsa.PrivateKey {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(curve, rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
+}
+
+func newRSAKey(t *testing.T, bits int) *rsa.PrivateKey {
+	t.Helper()
+	key, err := rsa.GenerateKey(rand.Reader, bits)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return key
 }
 
 // Until the first view of the cluster is complete, and without a signing key, it is not ready: never a 401 (L11).

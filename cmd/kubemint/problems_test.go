@@ -135,7 +135,7 @@ func TestRBACMissing(t *testing.T) {
 }
 
 // Who may do what, by the roles that config/rbac adds to Kubernetes' own.
-func TestRBACOfUsers(t *testing.T) {
+func TestL06RBACOfUsers(t *testing.T) {
 	namespace := newNamespace(t)
 	for _, role := range []string{"view", "edit", "admin"} {
 		mustKubectl(t, "create", "rolebinding", role, "-n", namespace, "--clusterrole="+role, "--user="+role)
@@ -170,6 +170,8 @@ func TestRBACOfUsers(t *testing.T) {
 				}
 				return nil
 			})
+			allowed := map[bool]string{true: "allowed", false: "refused"}[row.want]
+			attest(t, allowed, allowed) // Else the test has ended.
 		})
 	}
 }

@@ -198,7 +198,7 @@ jwt:
 `, issuer, issuer, strings.ReplaceAll(strings.TrimSpace(string(caPEM)), "\n", "\n      "))
 }
 
-func TestSuspend(t *testing.T) {
+func TestG04Suspend(t *testing.T) {
 	c := newClient(newNamespace(t), "worker")
 	secret := issued(t, c)
 	mustGetToken(t, secret)

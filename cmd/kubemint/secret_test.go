@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -17,7 +18,7 @@ import (
 )
 
 // A Secret that somebody spoils is made good by itself, and an event says so. What others added to it stays.
-func TestSpoiltSecretIsMadeGood(t *testing.T) {
+func TestL05SpoiltSecretIsMadeGood(t *testing.T) {
 	for name, row := range map[string]struct {
 		spoil     func(*corev1.Secret)
 		newSecret bool
@@ -183,7 +184,7 @@ func TestTemplateIsFollowed(t *testing.T) {
 }
 
 // With no finalizer and nothing for Kubemint to do: kube-controller-manager's garbage collector removes the Secret.
-func TestDeleteRemovesTheSecret(t *testing.T) {
+func TestL04DeleteRemovesTheSecret(t *testing.T) {
 	c := newClient(newNamespace(t), "worker")
 	secret := issued(t, c)
 	mustGetToken(t, secret)
@@ -193,7 +194,9 @@ func TestDeleteRemovesTheSecret(t *testing.T) {
 	if err := suite.admin.Delete(t.Context(), c); err != nil {
 		t.Fatal(err)
 	}
+	deleted := time.Now()
 	awaitRefusal(t, secret, http.StatusUnauthorized, "invalid_client")
+	attestPropagation(t, deleted)
 	await(t, "the Secret to go", func() error { return gone(t, secret) })
 
 	// The same name again is the same client_id, with another credential.
@@ -203,8 +206,8 @@ func TestDeleteRemovesTheSecret(t *testing.T) {
 	}
 }
 
-// A Secret proves only the secret of the OAuthClient that owns it, in its own namespace (A27, L4).
-func TestForgedSecretProvesNothing(t *testing.T) {
+// A Secret proves only the secret of the OAuthClient that owns it, in its own namespace (L4).
+func TestA27ForgedSecretProvesNothing(t *testing.T) {
 	victim := newClient(newNamespace(t), "victim", "admin")
 	secret := issued(t, victim)
 	tenant := newNamespace(t)
@@ -233,6 +236,9 @@ func TestForgedSecretProvesNothing(t *testing.T) {
 	marker := issued(t, newClient(tenant, "marker"))
 	awaitToken(t, marker)
 	answer, err := requestTokenAs(t, secret, string(secret.Data["client_id"]), forged)
+	if err == nil {
+		attest(t, "401", fmt.Sprint(answer.Status))
+	}
 	if err != nil || answer.Status != http.StatusUnauthorized {
 		t.Errorf("the forged secret: %+v %v", answer, err)
 	}
@@ -243,11 +249,12 @@ func TestForgedSecretProvesNothing(t *testing.T) {
 }
 
 // A scope that is taken away is in no token issued afterwards, and the Secret says so (L3).
-func TestRevokedScope(t *testing.T) {
+func TestG19RevokedScope(t *testing.T) {
 	c := newClient(newNamespace(t), "worker", "read", "write")
 	secret := issued(t, c)
 	mustGetToken(t, secret, "scope=write")
 	change(t, c, func(c *v1alpha1.OAuthClient) { c.Spec.Scopes = []v1alpha1.Scope{"read"} })
+	revoked := time.Now()
 	await(t, "write to be refused", func() error {
 		answer, err := requestToken(t, secret, "scope=write")
 		if err == nil && answer.Error != "invalid_scope" {
@@ -255,6 +262,7 @@ func TestRevokedScope(t *testing.T) {
 		}
 		return err
 	})
+	attestPropagation(t, revoked)
 	awaitReason(t, c, v1alpha1.ReasonIssued)
 	awaitSecret(t, c.Namespace, "worker", "scope follows", func(s *corev1.Secret) bool { return string(s.Data["scope"]) == "read" })
 	if !slices.Equal(c.Status.GrantedScopes, []v1alpha1.Scope{"read"}) {

@@ -28,7 +28,7 @@ import (
 )
 
 // A serving certificate that is made anew is served without a restart, and the CA that clients have still verifies it.
-func TestServingCertificateIsReloaded(t *testing.T) {
+func TestT21ServingCertificateIsReloaded(t *testing.T) {
 	c := newClient(newNamespace(t), "worker")
 	secret := issued(t, c)
 	before := servedSerial(t, secret)
@@ -119,7 +119,7 @@ func TestTLSEndedByAProxy(t *testing.T) {
 }
 
 // RS256 by flag, for a ring that is made.
-func TestRS256(t *testing.T) {
+func TestJ02RS256(t *testing.T) {
 	keys := getSecret(t, localcluster.Namespace, v1alpha1.SigningKeysSecretName)
 	forget := func() {
 		if err := suite.admin.Delete(context.Background(), keys); err != nil {
