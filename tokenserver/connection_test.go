@@ -9,7 +9,6 @@ import (
 	"io"
 	"net"
 	"net/http"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -174,7 +173,8 @@ func TestTLS(t *testing.T) {
 			}
 			var operation *net.OpError
 			byServer := errors.As(err, &operation) && operation.Op == "remote error"
-			attest(t, "refused: "+strconv.FormatBool(test.refused != ""), "refused: "+strconv.FormatBool(err != nil))
+			said := map[bool]string{true: "refused", false: "accepted"}
+			attest(t, said[test.refused != ""], said[err != nil])
 			if test.refused != "" && (!byServer || !strings.Contains(err.Error(), test.refused)) {
 				t.Errorf("handshake: %v", err)
 			}

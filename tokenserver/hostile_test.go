@@ -267,14 +267,17 @@ func TestFloods(t *testing.T) {
 		}
 		<-full
 		count := map[string]int{}
-		for count[streamRefused] < streams-maxStreams {
-			count[<-events]++
+		until := func(what string, times int) { // Or until the connection is closed.
+			for event := range events {
+				if count[event]++; count[what] == times {
+					return
+				}
+			}
 		}
+		until(streamRefused, streams-maxStreams)
 		check()
 		release()
-		for count[streamAnswered] < maxStreams && count[""] == 0 { // "" says that the connection is closed.
-			count[<-events]++
-		}
+		until(streamAnswered, maxStreams)
 		got := fmt.Sprintf("%d answered, %d refused", count[streamAnswered], count[streamRefused])
 		if attest(t, "100 answered, 900 refused", got); got != "100 answered, 900 refused" {
 			t.Error(got)

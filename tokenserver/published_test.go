@@ -114,7 +114,8 @@ func TestKeySet(t *testing.T) {
 			fixed = map[string]string{"kty": "RSA", "use": "sig", "alg": "RS256"}
 		}
 		t.Run("K02 public members only: "+key["kid"], func(t *testing.T) {
-			if got, want := slices.Sorted(maps.Keys(key)), slices.Sorted(maps.Keys(want)); !slices.Equal(got, want) {
+			got, want := slices.Sorted(maps.Keys(key)), slices.Sorted(maps.Keys(want))
+			if attest(t, strings.Join(want, " "), strings.Join(got, " ")); !slices.Equal(got, want) {
 				t.Errorf("members %q, want %q", got, want)
 			}
 		})
@@ -162,10 +163,13 @@ func TestKeyRotation(t *testing.T) {
 		{"K08 a replica ahead verifies the old key's tokens", ahead, byFirst, first, []string{first.ID, second.ID}},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if header, _ := test.server.verify(t, test.token); header["kid"] != test.signer.ID {
+			header, _ := test.server.verify(t, test.token)
+			if header["kid"] != test.signer.ID {
 				t.Errorf("signed by %v", header["kid"])
 			}
-			if got, want := test.server.kids(t), slices.Sorted(slices.Values(test.published)); !slices.Equal(got, want) {
+			got, want := test.server.kids(t), slices.Sorted(slices.Values(test.published))
+			attest(t, fmt.Sprint("verified with ", len(want), " keys"), fmt.Sprint("verified with ", len(got), " keys"))
+			if !slices.Equal(got, want) {
 				t.Errorf("published are %q, want %q", got, want)
 			}
 		})
@@ -173,11 +177,12 @@ func TestKeyRotation(t *testing.T) {
 	t.Run("K10 a key that is taken away is not published from then on", func(t *testing.T) {
 		known := ahead.send(t, ahead.callers[0], get(tokenserver.JWKSPath)).header.Get("ETag")
 		ahead.change(func() { ahead.ring = last })
-		if got, want := ahead.kids(t), []string{second.ID}; !slices.Equal(got, want) {
+		got, want := ahead.kids(t), []string{second.ID}
+		if attest(t, "1 key", fmt.Sprint(len(got), " key")); !slices.Equal(got, want) {
 			t.Errorf("published are %q, want %q", got, want)
 		}
 		again := ahead.send(t, ahead.callers[0], get(tokenserver.JWKSPath).with("If-None-Match", known))
-		if attest(t, "200", again.outcome()); again.status != http.StatusOK {
+		if again.status != http.StatusOK {
 			t.Errorf("whoever had the key is answered %d", again.status)
 		}
 	})
@@ -258,28 +263,40 @@ func TestMetadata(t *testing.T) {
 		tokenURL, jwksURL := reach(t, m["token_endpoint"]), reach(t, m["jwks_uri"])
 		t.Run("M03 M04 issuer and endpoints, "+test.name, func(t *testing.T) {
 			token := s.token(t, post(grantType).to(tokenURL.Path)).AccessToken
-			if claims := object(t, decode(t, strings.Split(token, ".")[1])); m["issuer"] != test.issuer || claims["iss"] != test.issuer {
+			claims := object(t, decode(t, strings.Split(token, ".")[1]))
+			attest(t, test.issuer, fmt.Sprint(m["issuer"]))
+			if m["issuer"] != test.issuer || claims["iss"] != test.issuer {
 				t.Errorf("issuer %v, iss %v, want %s", m["issuer"], claims["iss"], test.issuer)
 			}
 			if got := s.send(t, s.callers[0], get(jwksURL.Path)); !bytes.Equal(got.body, s.ring.JWKS()) {
 				t.Errorf("jwks_uri: %d: %s", got.status, got.body)
 			}
 		})
-		// No other members, so that nothing is claimed which is not there: neither authorization_endpoint (M06) nor
-		// response_types_supported (M07) nor token_endpoint_auth_signing_alg_values_supported (M09).
-		t.Run("M05 M06 M07 M08 M09 M10 X05 members, "+test.name, func(t *testing.T) {
-			for name, want := range map[string][]string{
-				"grant_types_supported":                 {"client_credentials"},
-				"token_endpoint_auth_methods_supported": {"client_secret_basic", "client_secret_post"},
-				"id_token_signing_alg_values_supported": {"ES256"},
-			} {
-				if got := m.list(name); !slices.Equal(got, want) {
-					t.Errorf("%s = %q, want %q", name, got, want)
+		for _, member := range []struct {
+			row, name string
+			want      []string // None where it must not be there at all.
+		}{
+			{"M05", "grant_types_supported", []string{"client_credentials"}},
+			{"M06", "authorization_endpoint", nil},
+			{"M07", "response_types_supported", nil},
+			{"M08", "token_endpoint_auth_methods_supported", []string{"client_secret_basic", "client_secret_post"}},
+			{"M09", "token_endpoint_auth_signing_alg_values_supported", nil},
+			{"M09", "id_token_signing_alg_values_supported", []string{"ES256"}},
+		} {
+			t.Run(member.row+" "+member.name+", "+test.name, func(t *testing.T) {
+				got, there := m.list(member.name), m[member.name] != nil
+				attest(t, listed(member.want), listed(got))
+				if !slices.Equal(got, member.want) || there != (member.want != nil) {
+					t.Errorf("%v, want %q", m[member.name], member.want)
 				}
-			}
+			})
+		}
+		// No others, so that nothing is claimed which is not there.
+		t.Run("M10 X05 members, "+test.name, func(t *testing.T) {
 			want := []string{"grant_types_supported", "id_token_signing_alg_values_supported", "issuer", "jwks_uri",
 				"token_endpoint", "token_endpoint_auth_methods_supported"}
-			if got := slices.Sorted(maps.Keys(m)); !slices.Equal(got, want) {
+			got := slices.Sorted(maps.Keys(m))
+			if attest(t, fmt.Sprint(len(want), " members"), fmt.Sprint(len(got), " members")); !slices.Equal(got, want) {
 				t.Errorf("members %q, want %q", got, want)
 			}
 		})
@@ -296,6 +313,14 @@ func TestMetadata(t *testing.T) {
 			})
 		}
 	}
+}
+
+// listed says what a member of the metadata holds.
+func listed(values []string) string {
+	if values == nil {
+		return "absent"
+	}
+	return strings.Join(values, " ")
 }
 
 // reach parses the URL of an endpoint, which must be absolute and https.

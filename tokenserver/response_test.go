@@ -2,6 +2,7 @@ package tokenserver_test
 
 import (
 	"bytes"
+	"cmp"
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rsa"
@@ -87,7 +88,8 @@ func TestResponse(t *testing.T) {
 	s.add("billing.html", secret).Scopes = scope.Granted([]string{"a<b>&'c/d+e%20"}, nil)
 
 	t.Run("R01 token_type is Bearer", func(t *testing.T) { // That there are no other members, every answer is checked for.
-		if got := s.token(t, post(grantType)).TokenType; got != "Bearer" {
+		got := s.token(t, post(grantType)).TokenType
+		if attest(t, "Bearer", got); got != "Bearer" {
 			t.Errorf("token_type %q", got)
 		}
 	})
@@ -103,14 +105,18 @@ func TestResponse(t *testing.T) {
 	}
 	for _, scopes := range []string{"", "read", "read write"} {
 		t.Run(fmt.Sprintf("R03 scope is always present: %q asked for", scopes), func(t *testing.T) {
-			if members := object(t, s.ask(t, s.callers[0], asking(scopes)).body); members["scope"] == nil {
+			members := object(t, s.ask(t, s.callers[0], asking(scopes)).body)
+			attest(t, "scope "+cmp.Or(scopes, "read write"), fmt.Sprint("scope ", members["scope"]))
+			if members["scope"] == nil {
 				t.Error("no scope")
 			}
 		})
 	}
 	t.Run("R05 50 scopes", func(t *testing.T) {
 		granted := s.token(t, post(grantType).as("billing.many", secret))
-		if size := len(granted.AccessToken); size > 4<<10 || !regexp.MustCompile(`^[\x20-\x7E]+$`).MatchString(granted.AccessToken) {
+		size := len(granted.AccessToken)
+		attest(t, "at most 4096 bytes", fmt.Sprint(size, " bytes"))
+		if size > 4<<10 || !regexp.MustCompile(`^[\x20-\x7E]+$`).MatchString(granted.AccessToken) {
 			t.Errorf("access_token of %d bytes: %q", size, granted.AccessToken)
 		}
 		if got := len(strings.Fields(granted.Scope)); got != 50 {
@@ -201,6 +207,7 @@ func TestAccessToken(t *testing.T) {
 		t.Run("J01 J02 J03 header, "+test.algorithm, func(t *testing.T) {
 			// And nothing else, such as a key or where to get one.
 			want := map[string]any{"typ": "at+jwt", "alg": test.algorithm, "kid": test.ring.Active().ID}
+			attest(t, fmt.Sprint("at+jwt ", test.algorithm), fmt.Sprint(header["typ"], " ", header["alg"]))
 			if !maps.Equal(header, want) {
 				t.Errorf("header %v, want %v", header, want)
 			}
@@ -208,28 +215,35 @@ func TestAccessToken(t *testing.T) {
 		t.Run("J03 another replica's key set has the key, "+test.algorithm, func(t *testing.T) {
 			replica.verify(t, granted.AccessToken)
 		})
-		t.Run("J04 J05 J06 J08 claims, "+test.algorithm, func(t *testing.T) {
-			for name, want := range map[string]any{"iss": issuerURL, "aud": audience, "sub": worker, "client_id": worker,
-				"scope": granted.Scope, "team": "billing"} {
-				if claims[name] != want {
-					t.Errorf("%s = %v, want %v", name, claims[name], want)
+		for _, claim := range []struct{ row, name, want string }{
+			{"J04", "iss", issuerURL}, {"J05", "aud", audience}, {"J06", "sub", worker}, {"J06", "client_id", worker},
+			{"J08", "scope", granted.Scope}, {"J09", "team", "billing"},
+		} {
+			t.Run(claim.row+" "+claim.name+", "+test.algorithm, func(t *testing.T) {
+				if attest(t, claim.want, fmt.Sprint(claims[claim.name])); claims[claim.name] != claim.want {
+					t.Errorf("%s = %v, want %v", claim.name, claims[claim.name], claim.want)
 				}
-			}
-		})
+			})
+		}
 		t.Run("J07 times, "+test.algorithm, func(t *testing.T) {
-			if iat, exp := seconds(t, claims["iat"]), seconds(t, claims["exp"]); iat != noon.Unix() || exp != noon.Add(time.Hour).Unix() {
+			iat, exp := seconds(t, claims["iat"]), seconds(t, claims["exp"])
+			attest(t, "for 3600 s", fmt.Sprintf("for %d s", exp-iat))
+			if iat != noon.Unix() || exp != noon.Add(time.Hour).Unix() {
 				t.Errorf("iat %d, exp %d", iat, exp)
 			}
 		})
 		t.Run("J09 no other claims, "+test.algorithm, func(t *testing.T) {
 			want := []string{"aud", "client_id", "exp", "iat", "iss", "jti", "kubernetes.io", "scope", "sub", "team"}
-			if got := slices.Sorted(maps.Keys(claims)); !slices.Equal(got, want) {
+			got := slices.Sorted(maps.Keys(claims))
+			if attest(t, fmt.Sprint(len(want), " claims"), fmt.Sprint(len(got), " claims")); !slices.Equal(got, want) {
 				t.Errorf("claims %q, want %q", got, want)
 			}
 		})
 		t.Run("J10 J11 form, "+test.algorithm, func(t *testing.T) {
 			parts := strings.Split(granted.AccessToken, ".")
-			if size := len(decode(t, parts[len(parts)-1])); len(parts) != 3 || size != test.signatureSize {
+			size := len(decode(t, parts[len(parts)-1]))
+			attest(t, fmt.Sprintf("3 parts, signature %d bytes", test.signatureSize), fmt.Sprintf("%d parts, signature %d bytes", len(parts), size))
+			if len(parts) != 3 || size != test.signatureSize {
 				t.Errorf("%d parts, signature of %d bytes, want %d", len(parts), size, test.signatureSize)
 			}
 		})
