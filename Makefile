@@ -78,6 +78,10 @@ verify: generate ## Fail where generated files or go.mod are stale
 	@untracked=$$(git ls-files --others --exclude-standard api config charts docs); \
 		[ -z "$$untracked" ] || { echo "generated but not committed: $$untracked"; exit 1; }
 
+.PHONY: conformance
+conformance: controlplane build ## Test the token endpoint row by row, and print the table (V=1: with each case)
+	@go build -o $(BIN)/kubemint-conformance ./hack/conformance && $(BIN)/kubemint-conformance $(if $(V),-v)
+
 .PHONY: fuzz
 fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
 	@set -e; for package in $$(go list ./tokenserver/...); do \
