@@ -2,6 +2,7 @@ package main_test
 
 import (
 	"encoding/base64"
+	"errors"
 	"fmt"
 	"io"
 	"net/http"
@@ -121,7 +122,7 @@ func TestK09KeySetIsServedFromMemory(t *testing.T) {
 			t.Fatal(err)
 		}
 		_, err = io.Copy(io.Discard, response.Body)
-		if response.Body.Close(); err != nil || response.StatusCode != http.StatusOK {
+		if err := errors.Join(err, response.Body.Close()); err != nil || response.StatusCode != http.StatusOK {
 			t.Fatalf("%s, %v", response.Status, err)
 		}
 	}

@@ -106,14 +106,13 @@ func TestReport(t *testing.T) {
 			if err := tests.read(strings.NewReader(strings.Join(row.lines, "\n"))); err != nil {
 				t.Fatal(err)
 			}
-			var table strings.Builder
-			err := tests.report(&table, false)
+			table, err := tests.report(false)
 			if (err == nil) != (row.err == "") || err != nil && !strings.Contains(err.Error(), row.err) {
 				t.Errorf("report: %v, want %q", err, row.err)
 			}
 			for _, text := range row.shows {
-				if !strings.Contains(table.String(), text) {
-					t.Errorf("the table does not show %q:\n%s", text, table.String())
+				if !strings.Contains(table, text) {
+					t.Errorf("the table does not show %q:\n%s", text, table)
 				}
 			}
 		})

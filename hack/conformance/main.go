@@ -23,14 +23,20 @@ func main() {
 	verbose := flag.Bool("v", false, "print each case of each row")
 	stdin := flag.Bool("stdin", false, "read the output of go test -json from standard input, in place of running the tests")
 	flag.Parse()
-	tests, err := collect(*stdin)
-	if err == nil {
-		err = tests.report(os.Stdout, *verbose)
-	}
-	if err != nil {
+	if err := run(*stdin, *verbose); err != nil {
 		fmt.Fprintf(os.Stderr, "\nconformance: %v\n", err)
 		os.Exit(1)
 	}
+}
+
+func run(stdin, verbose bool) error {
+	tests, err := collect(stdin)
+	if err != nil {
+		return err
+	}
+	table, err := tests.report(verbose)
+	fmt.Print(table)
+	return err
 }
 
 // collect reads what the tests report.

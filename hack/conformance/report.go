@@ -3,14 +3,14 @@ package main
 import (
 	"errors"
 	"fmt"
-	"io"
 	"maps"
 	"slices"
 	"strings"
 )
 
-// report prints the table, and is an error where it is not as it should be.
-func (t *tests) report(w io.Writer, verbose bool) error {
+// report returns the table, and an error where it is not as it should be.
+func (t *tests) report(verbose bool) (string, error) {
+	w := &strings.Builder{}
 	cases := t.cases()
 	var wrong []error
 	for _, group := range catalogue {
@@ -39,7 +39,7 @@ func (t *tests) report(w io.Writer, verbose bool) error {
 	for _, pkg := range t.failed {
 		wrong = append(wrong, fmt.Errorf("tests of %s fail", pkg.pkg))
 	}
-	return errors.Join(wrong...)
+	return w.String(), errors.Join(wrong...)
 }
 
 func inCatalogue(id string) bool {
@@ -52,7 +52,7 @@ func inCatalogue(id string) bool {
 }
 
 // print prints a row on one line, and then those of its cases that fail, or all.
-func (r row) print(w io.Writer, cases []*test, verbose bool) {
+func (r row) print(w *strings.Builder, cases []*test, verbose bool) {
 	result := "pass"
 	if r.missing != "" {
 		result = "pass, in part"
@@ -129,7 +129,7 @@ const (
 	valueWidth = 34
 )
 
-func printRow(w io.Writer, id, what, expected, got, result string) {
+func printRow(w *strings.Builder, id, what, expected, got, result string) {
 	line := fmt.Sprintf("  %-4s %-*s %-*s %-*s %s", id, whatWidth, cut(what, whatWidth), valueWidth, cut(expected, valueWidth),
 		valueWidth, cut(got, valueWidth), result)
 	fmt.Fprintln(w, strings.TrimRight(line, " "))
@@ -144,7 +144,7 @@ func cut(text string, width int) string {
 }
 
 // printMissing prints the rows that have no test, or one for a part only.
-func printMissing(w io.Writer, cases map[string][]*test) {
+func printMissing(w *strings.Builder, cases map[string][]*test) {
 	fmt.Fprintf(w, "\nNot here\n")
 	for _, group := range catalogue {
 		for _, row := range group.rows {
@@ -161,7 +161,7 @@ func printMissing(w io.Writer, cases map[string][]*test) {
 }
 
 // printFailures prints what the tests that failed wrote.
-func (t *tests) printFailures(w io.Writer) {
+func (t *tests) printFailures(w *strings.Builder) {
 	for _, each := range slices.Concat(t.list, t.failed) {
 		if each.outcome == "fail" && len(t.within(each)) == 0 {
 			fmt.Fprintf(w, "\n%s %s\n%s", each.pkg, each.name, each.output.String())
