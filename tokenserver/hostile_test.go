@@ -57,8 +57,10 @@ func TestSlowCallers(t *testing.T) {
 		// Headers that have not ended make no request, so that the connection counts as idle.
 		{"T16 slow headers, HTTP/2", idle, func(t *testing.T, s *server) (net.Conn, func() error) {
 			c := s.frames(t)
-			c.must(t, c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: c.block("GET", tokenserver.JWKSPath)}))
-			return c.conn, func() error { return c.WriteContinuation(1, false, []byte{0x82}) } // Once more, :method GET.
+			longHeader := []byte{0x10, 1, 'x', 0x7f, 0x81, 0x7c} // Its name is x, and its value has 16 000 bytes, which are to follow.
+			block := append(c.block("GET", tokenserver.JWKSPath), longHeader...)
+			c.must(t, c.WriteHeaders(http2.HeadersFrameParam{StreamID: 1, BlockFragment: block}))
+			return c.conn, func() error { return c.WriteContinuation(1, false, []byte{'x'}) }
 		}},
 		{"T16 slow body, HTTP/2", slowBodyThenIdle, func(t *testing.T, s *server) (net.Conn, func() error) {
 			c := s.frames(t)
