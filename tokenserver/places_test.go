@@ -10,8 +10,8 @@ import (
 	"github.com/kubemint/kubemint/tokenserver"
 )
 
-// L09: with as many requests in work as there may be, a further one is told to come back. Public documents are not affected, and
-// those in work end as if nothing had been.
+// L09: with as many requests in work as there may be, four times as many more are told to come back. Public documents are not
+// affected, and those in work end as if nothing had been.
 func TestL09Overload(t *testing.T) {
 	var observed sync.Map
 	s := start(t, newCluster(t, nil), func(config *tokenserver.Config) {
@@ -36,6 +36,11 @@ func TestL09Overload(t *testing.T) {
 	}
 	<-full
 	s.untouched(t, func() {
+		var beyond sync.WaitGroup
+		for i := range 4 * places {
+			beyond.Go(func() { s.mustAnswer(t, s.callers[i%2], "a request too many", unavailable) })
+		}
+		beyond.Wait()
 		for _, caller := range s.callers {
 			for name, request := range map[string]request{"right": post(grantType), "wrong": post(grantType).as(worker, "wrong-secret")} {
 				a := s.ask(t, caller, request)

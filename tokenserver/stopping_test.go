@@ -89,6 +89,12 @@ func TestLingering(t *testing.T) {
 // mustIssue asks for a token, from any goroutine.
 func (s *server) mustIssue(t *testing.T, caller *http.Client, when string) {
 	t.Helper()
+	s.mustAnswer(t, caller, when, issued)
+}
+
+// mustAnswer makes a right request, from any goroutine, which must be answered in one way.
+func (s *server) mustAnswer(t *testing.T, caller *http.Client, when, want string) {
+	t.Helper()
 	r := post(grantType)
 	sent, err := http.NewRequest(r.method, issuerURL+r.path, strings.NewReader(r.body))
 	if err != nil {
@@ -101,9 +107,11 @@ func (s *server) mustIssue(t *testing.T, caller *http.Client, when string) {
 		t.Errorf("%s: %v", when, err)
 		return
 	}
-	if a := read(t, response); a.outcome() != issued {
-		t.Errorf("%s: answer %s", when, a.outcome())
-	} else {
+	a := read(t, response)
+	if a.outcome() != want {
+		t.Errorf("%s: answer %s, want %s", when, a.outcome(), want)
+	}
+	if a.status == http.StatusOK {
 		keepTokenOutOfLogs(a.token(t).AccessToken)
 	}
 }

@@ -10,6 +10,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"strings"
 )
 
 // runs are the test runs in which rows are tested, as arguments of go test.
@@ -46,7 +47,7 @@ func collect(stdin bool) (*tests, error) {
 		return found, found.read(os.Stdin)
 	}
 	for _, arguments := range runs {
-		fmt.Fprintf(os.Stderr, "go test %s\n", arguments[len(arguments)-1])
+		fmt.Fprintf(os.Stderr, "go test %s\n", strings.Join(arguments, " "))
 		if err := found.run(arguments); err != nil {
 			return nil, err
 		}
