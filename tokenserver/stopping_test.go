@@ -76,6 +76,10 @@ func TestLingering(t *testing.T) {
 			}
 		}
 	}
+	for _, caller := range s.callers {
+		// One that was opened and not used yet would be waited for: net/http closes such a connection of HTTP/1.1 only.
+		caller.CloseIdleConnections()
+	}
 	callersLeave()
 	if err := <-stopped; err != nil {
 		t.Errorf("Serve: %v", err)
