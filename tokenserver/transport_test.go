@@ -79,13 +79,15 @@ func TestSizes(t *testing.T) {
 	s := start(t, newCluster(t, nil))
 	padded := func(size int) string { return grantType + "&x=" + strings.Repeat("x", size-len(grantType+"&x=")) }
 	s.run(t, []row{
-		{"T13 body of the limit", post(padded(maxBody)), issued},
-		{"T13 body of the limit, chunked", post(padded(maxBody)).inChunks(), issued},
+		{"T13 body of the limit: it is read, and holds too much", post(padded(maxBody)), invalidRequest},
+		{"T13 body of the limit, chunked", post(padded(maxBody)).inChunks(), invalidRequest},
 		{"T13 body of the limit + 1", post(padded(maxBody + 1)), tooLarge},
 		{"T13 body of the limit + 1, chunked", post(padded(maxBody + 1)).inChunks(), tooLarge},
 		{"T14 10 001 parameters", post(strings.Repeat("x=1&", 10_000) + grantType), invalidRequest},
 		{"T14 5 000 ampersands", post(grantType + strings.Repeat("&", 5_000)), invalidRequest},
 		{"T14 a key of 60 KiB and no other", post(strings.Repeat("x", 60<<10) + "=1"), invalidRequest},
+		{"T14 a key of 60 KiB beside the others", post(grantType + "&" + strings.Repeat("x", 60<<10) + "=1"), invalidRequest},
+		{"T14 unknown parameters of 8 KiB", post(padded(8<<10 + len(grantType+"&"))), issued},
 	})
 	for name, request := range map[string]request{
 		"T13 too large: nobody is looked up and the connection is closed":          post(padded(maxBody + 1)),

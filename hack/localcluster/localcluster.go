@@ -135,7 +135,8 @@ func (c *Cluster) configureEtcd() error {
 		return err
 	}
 	etcd := &envtest.Etcd{Path: path, DataDir: filepath.Join(c.state, "data"), Out: log, Err: log}
-	etcd.Configure().Set("unsafe-no-fsync", "true") // the data need not survive a power cut, and disks are slow
+	etcd.Configure().Set("unsafe-no-fsync", "true")           // the data need not survive a power cut, and disks are slow
+	etcd.Configure().Set("quota-backend-bytes", "8589934592") // room for benchmarks
 	c.environment.ControlPlane.Etcd = etcd
 	return nil
 }

@@ -184,7 +184,7 @@ func FuzzRead(f *testing.F) {
 	f.Add(right, "", "client_secret=x")
 	f.Add("Basic", "", "client_id=\u0085&client_secret=\ufeff")
 	f.Fuzz(func(t *testing.T, authorization, second, body string) {
-		form, formErr := oauth2.ParseForm(body)
+		form, formErr := oauth2.ParseForm([]byte(body))
 		if formErr != nil {
 			t.Skip()
 		}
@@ -218,7 +218,7 @@ func encoded(t *testing.T, c Credentials) (http.Header, oauth2.Form) {
 	case ClientSecretBasic:
 		return http.Header{"Authorization": {basic(url.QueryEscape(c.ClientID), url.QueryEscape(c.secret))}}, nil
 	case ClientSecretPost:
-		form, err := oauth2.ParseForm(url.Values{"client_id": {c.ClientID}, "client_secret": {c.secret}}.Encode())
+		form, err := oauth2.ParseForm([]byte(url.Values{"client_id": {c.ClientID}, "client_secret": {c.secret}}.Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}

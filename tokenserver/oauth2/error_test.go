@@ -107,7 +107,7 @@ func TestR06ScopeSurvivesTheEncoding(t *testing.T) {
 func TestR07DescriptionsKeepTheAllowedCharacters(t *testing.T) {
 	allowed := regexp.MustCompile(`^[\x20-\x21\x23-\x5B\x5D-\x7E]+$`)
 	for _, description := range []string{InvalidClient.Description, UnsupportedGrantType.Description, ServerError.Description,
-		Unavailable.Description, Overloaded.Description, TooManyFailures.Description, malformed, control, repeated, tooMany} {
+		Unavailable.Description, Overloaded.Description, TooManyFailures.Description, malformed, control, repeated, tooMany, tooLong} {
 		if !allowed.MatchString(description) {
 			t.Errorf("%q", description)
 		}

@@ -1,9 +1,9 @@
 package oauth2
 
 import (
+	"bytes"
 	"net/url"
 	"slices"
-	"strings"
 	"unicode"
 	"unicode/utf8"
 )
@@ -24,36 +24,47 @@ var parameters = [...]string{ParamGrantType, ParamScope, ParamClientID, ParamCli
 // Known reports whether a parameter is one that a token request may hold only once, and only in its body.
 func Known(name string) bool { return slices.Contains(parameters[:], name) }
 
-// maxParameters bounds the parameters of a request, known and unknown.
-const maxParameters = 64
+// Bounds that keep a request from costing more than a token does.
+const (
+	// maxParameters is how many parameters a request may have, known and unknown.
+	maxParameters = 64
+	// maxUnknown is how long the unknown ones may be in all, in bytes.
+	maxUnknown = 8 << 10
+	// maxDecoded is how long a value may be to be decoded, in bytes. No longer one is right: who looks at it refuses it by its
+	// length.
+	maxDecoded = 16 << 10
+)
 
 // Form is the parameters of a token request that this server knows. An empty one counts as omitted (RFC 6749, section 3.2).
 type Form map[string]string
 
 // ParseForm parses a body of application/x-www-form-urlencoded (RFC 6749, appendix B) strictly: what is malformed, ambiguous
-// or not text is an invalid_request, never a guess.
-func ParseForm(body string) (Form, *Error) {
-	body = strings.TrimRight(body, "\r\n") // Some clients end the body with a line break.
-	if strings.Count(body, "&") >= maxParameters {
+// or not text is an invalid_request, never a guess. It keeps nothing of the body.
+func ParseForm(body []byte) (Form, *Error) {
+	body = bytes.TrimRight(body, "\r\n") // Some clients end the body with a line break.
+	if bytes.Count(body, ampersand) >= maxParameters {
 		return nil, InvalidRequest("the request has too many parameters")
 	}
-	form := Form{}
+	form, unknown := Form{}, 0
 	var seen [len(parameters)]bool
-	for pair := range strings.SplitSeq(body, "&") {
-		if pair == "" {
+	for pair := range bytes.SplitSeq(body, ampersand) {
+		if len(pair) == 0 {
 			continue
 		}
-		rawName, rawValue, _ := strings.Cut(pair, "=")
-		name, nameErr := decode(rawName)
-		value, valueErr := decode(rawValue)
-		if nameErr != nil || valueErr != nil {
-			return nil, InvalidRequest("the body is not well-formed application/x-www-form-urlencoded")
+		rawName, rawValue, _ := bytes.Cut(pair, equals)
+		i, refusal := parameter(rawName)
+		if refusal != nil {
+			return nil, refusal
 		}
-		// The grammar of scope refuses control characters itself, as invalid_scope.
-		if hasControl(name) || (hasControl(value) && name != ParamScope) {
-			return nil, InvalidRequest("a parameter holds a control character")
+		if i < 0 {
+			if unknown += len(pair); unknown > maxUnknown {
+				return nil, errTooLong
+			}
 		}
-		i := slices.Index(parameters[:], name)
+		value, refusal := decode(rawValue, i >= 0 && parameters[i] == ParamScope)
+		if refusal != nil {
+			return nil, refusal
+		}
 		if i < 0 {
 			continue
 		}
@@ -61,27 +72,56 @@ func ParseForm(body string) (Form, *Error) {
 			return nil, InvalidRequest("the request repeats a parameter")
 		}
 		seen[i] = true
-		if value != "" {
-			form[name] = value
+		if len(value) > 0 {
+			form[parameters[i]] = string(value)
 		}
 	}
 	return form, nil
 }
 
-// decode decodes one name or value.
-func decode(raw string) (string, error) {
-	if strings.Contains(raw, ";") {
-		return "", url.EscapeError(";")
+var (
+	ampersand = []byte("&")
+	equals    = []byte("=")
+
+	errMalformed = InvalidRequest("the body is not well-formed application/x-www-form-urlencoded")
+	errControl   = InvalidRequest("a parameter holds a control character")
+	errTooLong   = InvalidRequest("the request has parameters that are unknown here, and too long")
+)
+
+// parameter returns which of the parameters a name is, or -1 for none.
+func parameter(rawName []byte) (int, *Error) {
+	if len(rawName) > maxUnknown {
+		return -1, errTooLong
 	}
-	decoded, err := url.QueryUnescape(raw)
-	if err != nil {
-		return "", err
+	name, refusal := decode(rawName, false)
+	return slices.Index(parameters[:], string(name)), refusal
+}
+
+// decode decodes one name or value, in place where nothing is encoded. The grammar of scope refuses control characters itself, as
+// invalid_scope.
+func decode(raw []byte, isScope bool) ([]byte, *Error) {
+	if len(raw) > maxDecoded {
+		return raw, nil
 	}
-	if !utf8.ValidString(decoded) {
-		return "", url.EscapeError(raw)
+	if bytes.IndexByte(raw, ';') >= 0 {
+		return nil, errMalformed
 	}
-	return decoded, nil
+	text := raw
+	if bytes.IndexByte(raw, '%') >= 0 || bytes.IndexByte(raw, '+') >= 0 {
+		decoded, err := url.QueryUnescape(string(raw))
+		if err != nil {
+			return nil, errMalformed
+		}
+		text = []byte(decoded)
+	}
+	if !utf8.Valid(text) {
+		return nil, errMalformed
+	}
+	if hasControl(text) && !isScope {
+		return nil, errControl
+	}
+	return text, nil
 }
 
 // hasControl counts the C1 controls too (U+0080 to U+009F), on which terminals that show a log may act.
-func hasControl(s string) bool { return strings.ContainsFunc(s, unicode.IsControl) }
+func hasControl(text []byte) bool { return bytes.ContainsFunc(text, unicode.IsControl) }

@@ -1,6 +1,8 @@
 package registry
 
 import (
+	"maps"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -14,19 +16,21 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/scope"
 )
 
-// clients joins each OAuthClient with its own Secret into one immutable grant.Client.
+// clients joins each OAuthClient with its own Secrets into one immutable grant.Client.
 type clients struct {
 	mu sync.RWMutex // Guards what follows.
-	// objects are the OAuthClients, by client identifier.
-	objects map[string]*v1alpha1.OAuthClient
-	// secrets are the digests that a client's Secrets hold, by owner and by the Secret's name. While a Secret is being
-	// renamed, there are two.
-	secrets map[owner]map[string][]credential.Digest
-	// owners tells whose a Secret was when it was last seen.
-	owners map[types.NamespacedName]owner
-
 	// entries are what requests are answered from, by client identifier.
 	entries map[string]*grant.Client
+	// secrets are those of each OAuthClient. While a Secret is being renamed, there are two.
+	secrets map[owner][]held
+	// owners tells whose a Secret was when it was last seen.
+	owners map[types.NamespacedName]owner
+}
+
+// held is what counts of a Secret: the digests of the client secrets that it holds.
+type held struct {
+	name    string
+	digests []credential.Digest
 }
 
 // owner is an OAuthClient as an owner reference names it. The namespace is the Secret's own: an owner is always in the same
@@ -39,10 +43,9 @@ type owner struct {
 
 func newClients() *clients {
 	return &clients{
-		objects: map[string]*v1alpha1.OAuthClient{},
-		secrets: map[owner]map[string][]credential.Digest{},
-		owners:  map[types.NamespacedName]owner{},
 		entries: map[string]*grant.Client{},
+		secrets: map[owner][]held{},
+		owners:  map[types.NamespacedName]owner{},
 	}
 }
 
@@ -58,69 +61,113 @@ func (c *clients) count() int {
 	return len(c.entries)
 }
 
+// replace takes over all OAuthClients that there are, and forgets those that there are no more.
+func (c *clients) replace(objects []*v1alpha1.OAuthClient) {
+	there := make(map[string]bool, len(objects))
+	for _, object := range objects {
+		there[object.ClientID()] = true
+		c.set(object)
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	maps.DeleteFunc(c.entries, func(id string, _ *grant.Client) bool { return !there[id] })
+}
+
 func (c *clients) set(object *v1alpha1.OAuthClient) {
 	if !object.DeletionTimestamp.IsZero() {
 		c.delete(object)
 		return
 	}
+	entry := clientOf(object)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.objects[object.ClientID()] = object
-	c.join(object.ClientID())
+	entry.Credentials = c.credentials(entry)
+	c.entries[entry.ID] = entry
 }
 
 func (c *clients) delete(object *v1alpha1.OAuthClient) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.objects, object.ClientID())
-	c.join(object.ClientID())
+	delete(c.entries, object.ClientID())
 }
 
-func (c *clients) setSecret(secret *corev1.Secret) {
+// keepSecrets forgets the Secrets that are not among those that there are.
+func (c *clients) keepSecrets(secrets []*corev1.Secret) {
+	there := make(map[types.NamespacedName]bool, len(secrets))
+	for _, s := range secrets {
+		there[keyOf(s)] = true
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	o, owned := ownerOf(secret)
-	if previous, ok := c.owners[keyOf(secret)]; ok && previous != o {
-		c.forgetSecret(secret, previous)
+	for key, o := range c.owners {
+		if !there[key] {
+			c.forgetSecret(key, o)
+		}
+	}
+}
+
+func (c *clients) setSecret(s *corev1.Secret) {
+	key := keyOf(s)
+	o, owned := ownerOf(s)
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	previous, known := c.owners[key]
+	if known && previous != o {
+		c.forgetSecret(key, previous)
 	}
 	if !owned {
 		return
 	}
-	if c.secrets[o] == nil {
-		c.secrets[o] = map[string][]credential.Digest{}
-	}
-	c.secrets[o][secret.Name] = digestsIn(secret)
-	c.owners[keyOf(secret)] = o
-	c.join(o.clientID())
+	c.owners[key] = o
+	c.secrets[o] = append(without(c.secrets[o], key.Name), held{key.Name, digestsIn(s)})
+	c.join(o)
 }
 
-func (c *clients) deleteSecret(secret *corev1.Secret) {
+func (c *clients) deleteSecret(s *corev1.Secret) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if o, ok := c.owners[keyOf(secret)]; ok {
-		c.forgetSecret(secret, o)
+	if o, known := c.owners[keyOf(s)]; known {
+		c.forgetSecret(keyOf(s), o)
 	}
 }
 
-func (c *clients) forgetSecret(secret *corev1.Secret, o owner) {
-	delete(c.owners, keyOf(secret))
-	delete(c.secrets[o], secret.Name)
-	if len(c.secrets[o]) == 0 {
+func (c *clients) forgetSecret(key types.NamespacedName, o owner) {
+	delete(c.owners, key)
+	if c.secrets[o] = without(c.secrets[o], key.Name); len(c.secrets[o]) == 0 {
 		delete(c.secrets, o)
 	}
-	c.join(o.clientID())
+	c.join(o)
 }
 
-// join makes the entry of a client anew. Everything but its credentials comes from the OAuthClient.
-func (c *clients) join(id string) {
-	object, ok := c.objects[id]
-	if !ok {
-		delete(c.entries, id)
-		return
+// without returns Secrets less the one of a name.
+func without(secrets []held, name string) []held {
+	return slices.DeleteFunc(secrets, func(s held) bool { return s.name == name })
+}
+
+// join makes the entry of an OAuthClient anew after a change of its Secrets, if it is the one that there is now.
+func (c *clients) join(o owner) {
+	if entry, ok := c.entries[o.clientID()]; ok && entry.UID == string(o.uid) {
+		joined := *entry
+		joined.Credentials = c.credentials(entry)
+		c.entries[entry.ID] = &joined
 	}
+}
+
+// credentials are the digests in a client's own Secrets.
+func (c *clients) credentials(entry *grant.Client) []credential.Digest {
+	var digests []credential.Digest
+	for _, s := range c.secrets[owner{entry.Namespace, entry.Name, types.UID(entry.UID)}] {
+		digests = append(digests, s.digests...)
+	}
+	return digests
+}
+
+// clientOf returns the entry of an OAuthClient, but for its credentials: everything else comes from the OAuthClient.
+func clientOf(object *v1alpha1.OAuthClient) *grant.Client {
 	// One text holds all names of a client, so that they are in one place in memory.
-	names, space := id+string(object.UID), len(object.Namespace)
-	entry := &grant.Client{
+	id, space := object.ClientID(), len(object.Namespace)
+	names := id + string(object.UID)
+	return &grant.Client{
 		ID:        names[:len(id)],
 		Namespace: names[:space],
 		Name:      names[space+1 : len(id)],
@@ -130,10 +177,6 @@ func (c *clients) join(id string) {
 		Claims:    claimsOf(object),
 		Suspended: object.Spec.Suspend,
 	}
-	for _, digests := range c.secrets[owner{object.Namespace, object.Name, object.UID}] {
-		entry.Credentials = append(entry.Credentials, digests...)
-	}
-	c.entries[entry.ID] = entry
 }
 
 // claimsOf returns the extra claims of a client, less those that an older CRD did not refuse yet.

@@ -3,6 +3,7 @@ package registry
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 	"time"
@@ -182,4 +183,50 @@ func TestCount(t *testing.T) {
 	if !slices.Equal(c.get("billing.worker-0").Credentials, nil) {
 		t.Error("a client without Secret has a credential")
 	}
+}
+
+// What a watch finds when it begins anew is all that there is.
+func TestReplaceForgetsWhatIsGone(t *testing.T) {
+	stays, goes, value := oauthClient("stays", "1", "read"), oauthClient("goes", "2", "read"), credential.Generate()
+	c := newClients()
+	c.replace([]*v1alpha1.OAuthClient{stays, goes})
+	for _, s := range []*corev1.Secret{secret("billing", "kept", stays, value), secret("billing", "lost", stays, value)} {
+		c.setSecret(s)
+	}
+	c.replace([]*v1alpha1.OAuthClient{stays})
+	if c.get("billing.goes") != nil || c.get("billing.stays") == nil || c.count() != 1 {
+		t.Error("the clients are not those that there are")
+	}
+	c.keepSecrets([]*corev1.Secret{secret("billing", "kept", stays, value)})
+	if got := len(c.get("billing.stays").Credentials); got != 1 {
+		t.Errorf("%d credentials, want that of the one Secret that there is", got)
+	}
+	c.keepSecrets(nil)
+	if got := len(c.get("billing.stays").Credentials); got != 0 {
+		t.Errorf("%d credentials of Secrets that there are no more", got)
+	}
+}
+
+// BenchmarkMemory tells how many bytes the registry keeps of each client, all included.
+func BenchmarkMemory(b *testing.B) {
+	const count = 100_000
+	value := credential.Generate()
+	for b.Loop() {
+		before, c := heap(), newClients()
+		for i := range count {
+			client := oauthClient(fmt.Sprintf("client-%06d", i), types.UID(fmt.Sprintf("01234567-89ab-cdef-0123-%012d", i)), "invoices:read", "invoices:write")
+			c.set(client)
+			c.setSecret(secret("billing", client.Name, client, value))
+		}
+		b.ReportMetric(float64(heap()-before)/count, "B/client")
+		runtime.KeepAlive(c)
+	}
+}
+
+// heap is the bytes of all that lives.
+func heap() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapAlloc
 }

@@ -8,16 +8,13 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/selection"
 	"k8s.io/client-go/rest"
-	toolscache "k8s.io/client-go/tools/cache"
-	"sigs.k8s.io/controller-runtime/pkg/cache"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
@@ -30,62 +27,41 @@ import (
 type Registry struct {
 	namespace string
 	log       *slog.Logger
-	cache     cache.Cache
+	api       client.WithWatch
 	clients   *clients
 	ring      atomic.Pointer[signing.Ring]
 	cert      atomic.Pointer[tls.Certificate]
-	synced    atomic.Bool
 	lastEvent atomic.Pointer[time.Time]
+
+	oauthClients view[*v1alpha1.OAuthClient]
+	secrets      view[*corev1.Secret]
 }
 
 // New returns a registry that watches all OAuthClients, the Secrets with their credentials, and Kubemint's own Secrets in
 // namespace. Nothing is read until Run.
 func New(config *rest.Config, scheme *runtime.Scheme, namespace string, log *slog.Logger) (*Registry, error) {
-	ours, err := labels.NewRequirement(v1alpha1.LabelComponent, selection.Exists, nil)
+	api, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
-		return nil, fmt.Errorf("select Kubemint's Secrets: %w", err)
+		return nil, fmt.Errorf("set up the registry's client: %w", err)
 	}
-	r := &Registry{namespace: namespace, log: log, clients: newClients()}
-	r.cache, err = cache.New(config, cache.Options{
-		Scheme: scheme,
-		ByObject: map[client.Object]cache.ByObject{
-			&v1alpha1.OAuthClient{}: {Transform: dropStatus},
-			&corev1.Secret{}:        {Label: labels.NewSelector().Add(*ours), Transform: r.seal},
-		},
-	})
-	if err != nil {
-		return nil, fmt.Errorf("set up the registry's cache: %w", err)
-	}
+	r := &Registry{namespace: namespace, log: log, api: api, clients: newClients()}
+	r.oauthClients = view[*v1alpha1.OAuthClient]{
+		seal: func(*v1alpha1.OAuthClient) {}, replace: r.clients.replace, set: r.clients.set, delete: r.clients.delete, seen: r.noteEvent}
+	r.secrets = view[*corev1.Secret]{
+		seal: r.seal, replace: r.replaceSecrets, set: r.setSecret, delete: r.clients.deleteSecret, seen: r.noteEvent}
 	return r, nil
 }
 
 // Run watches until the context ends.
 func (r *Registry) Run(ctx context.Context) error {
-	clientsSynced, err := r.watch(ctx, &v1alpha1.OAuthClient{}, handler[*v1alpha1.OAuthClient]{
-		seen:   r.noteEvent,
-		set:    r.clients.set,
-		delete: r.clients.delete,
+	var views sync.WaitGroup
+	views.Go(func() {
+		r.oauthClients.follow(ctx, r.api, &v1alpha1.OAuthClient{}, func() client.ObjectList { return &v1alpha1.OAuthClientList{} }, "")
 	})
-	if err != nil {
-		return err
-	}
-	secretsSynced, err := r.watch(ctx, &corev1.Secret{}, handler[*corev1.Secret]{
-		seen:   r.noteEvent,
-		set:    r.setSecret,
-		delete: r.clients.deleteSecret,
+	views.Go(func() {
+		r.secrets.follow(ctx, r.api, &corev1.Secret{}, func() client.ObjectList { return &corev1.SecretList{} }, v1alpha1.LabelComponent)
 	})
-	if err != nil {
-		return err
-	}
-	go func() {
-		if toolscache.WaitForCacheSync(ctx.Done(), clientsSynced, secretsSynced) {
-			r.synced.Store(true)
-			r.log.Info("registry synced", "clients", r.clients.count())
-		}
-	}()
-	if err := r.cache.Start(ctx); err != nil {
-		return fmt.Errorf("watch OAuthClients and Secrets: %w", err)
-	}
+	views.Wait()
 	return nil
 }
 
@@ -112,7 +88,9 @@ func (r *Registry) noteEvent() {
 func (r *Registry) Ring() *signing.Ring { return r.ring.Load() }
 
 // Ready reports whether every client has been seen once and a key is there to sign with.
-func (r *Registry) Ready() bool { return r.synced.Load() && r.ring.Load() != nil }
+func (r *Registry) Ready() bool {
+	return r.oauthClients.synced.Load() && r.secrets.synced.Load() && r.ring.Load() != nil
+}
 
 // HasCertificate reports whether GetCertificate has one.
 func (r *Registry) HasCertificate() bool { return r.cert.Load() != nil }
@@ -124,6 +102,14 @@ func (r *Registry) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error
 		return nil, errors.New("no serving certificate yet: the controller has not made it")
 	}
 	return cert, nil
+}
+
+// replaceSecrets takes over all Secrets. The signing keys and the serving certificate stay where there are none.
+func (r *Registry) replaceSecrets(secrets []*corev1.Secret) {
+	r.clients.keepSecrets(secrets)
+	for _, secret := range secrets {
+		r.setSecret(secret)
+	}
 }
 
 func (r *Registry) setSecret(secret *corev1.Secret) {
@@ -161,70 +147,12 @@ func (r *Registry) setCertificate(secret *corev1.Secret) {
 	r.cert.Store(&cert)
 }
 
-// seal keeps of a Secret what decides: whose it is, and the digests of client secrets in it. Kubemint's own keys and certificate
-// stay as they are.
-func (r *Registry) seal(object any) (any, error) {
-	if secret, ok := object.(*corev1.Secret); ok {
-		secret.ManagedFields = nil
-		secret.Labels, secret.Annotations = nil, nil
-		own := secret.Namespace == r.namespace &&
-			(secret.Name == v1alpha1.SigningKeysSecretName || secret.Name == v1alpha1.ServingCertificateSecretName)
-		if !own {
-			secret.Data = credential.SealSecrets(secret.Data)
-		}
+// seal keeps plaintext out of memory: of a Secret's values it keeps the digests of client secrets. Kubemint's own keys and
+// certificate stay as they are.
+func (r *Registry) seal(secret *corev1.Secret) {
+	own := secret.Namespace == r.namespace &&
+		(secret.Name == v1alpha1.SigningKeysSecretName || secret.Name == v1alpha1.ServingCertificateSecretName)
+	if !own {
+		secret.Data = credential.SealSecrets(secret.Data)
 	}
-	return object, nil
-}
-
-// dropStatus keeps of an OAuthClient what decides, which is its spec: a status can neither grant nor deny.
-func dropStatus(object any) (any, error) {
-	if c, ok := object.(*v1alpha1.OAuthClient); ok {
-		c.ManagedFields = nil
-		c.Labels, c.Annotations = nil, nil
-		c.Status = v1alpha1.OAuthClientStatus{}
-	}
-	return object, nil
-}
-
-// handler receives the changes of one kind of object.
-type handler[T client.Object] struct {
-	seen        func() // is called after each
-	set, delete func(T)
-}
-
-// watch registers a handler, and returns a function that says whether it has seen all that there was at first.
-func (r *Registry) watch(ctx context.Context, kind client.Object, h toolscache.ResourceEventHandler) (toolscache.InformerSynced, error) {
-	// The cache is not started yet, so do not wait for it.
-	informer, err := r.cache.GetInformer(ctx, kind, cache.BlockUntilSynced(false))
-	if err != nil {
-		return nil, fmt.Errorf("watch %T: %w", kind, err)
-	}
-	registration, err := informer.AddEventHandler(h)
-	if err != nil {
-		return nil, fmt.Errorf("watch %T: %w", kind, err)
-	}
-	return registration.HasSynced, nil
-}
-
-// OnAdd implements toolscache.ResourceEventHandler.
-func (h handler[T]) OnAdd(object any, _ bool) {
-	h.set(object.(T))
-	h.seen()
-}
-
-// OnUpdate implements toolscache.ResourceEventHandler.
-func (h handler[T]) OnUpdate(_, object any) {
-	h.set(object.(T))
-	h.seen()
-}
-
-// OnDelete implements toolscache.ResourceEventHandler.
-func (h handler[T]) OnDelete(object any) {
-	if tombstone, ok := object.(toolscache.DeletedFinalStateUnknown); ok {
-		object = tombstone.Obj
-	}
-	if typed, ok := object.(T); ok {
-		h.delete(typed)
-	}
-	h.seen()
 }

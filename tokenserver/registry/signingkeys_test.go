@@ -23,7 +23,8 @@ func TestK07BadSigningKeys(t *testing.T) {
 		t.Fatal(err)
 	}
 	r := &Registry{namespace: "kubemint-system", log: slog.New(slog.DiscardHandler), clients: newClients()}
-	r.synced.Store(true)
+	r.oauthClients.synced.Store(true)
+	r.secrets.synced.Store(true)
 	set := func(keys []byte) {
 		r.setSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: v1alpha1.SigningKeysSecretName},
 			Data: map[string][]byte{v1alpha1.SigningKeysKey: keys}})

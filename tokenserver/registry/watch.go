@@ -1,0 +1,91 @@
+package registry
+
+import (
+	"context"
+	"sync/atomic"
+	"time"
+
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/util/wait"
+	apiwatch "k8s.io/apimachinery/pkg/watch"
+	"k8s.io/client-go/tools/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+)
+
+// view hands on what is watched of one kind of object. Unlike an informer's store it keeps no object: the registry needs a few
+// hundred bytes of each, and what lives costs CPU time with every garbage collection. It implements cache.TransformingStore.
+type view[T client.Object] struct {
+	// seal takes out of an object what must not stay in memory. It may be called twice.
+	seal func(T)
+	// replace is given all objects that there are, set one that is new or changed, and delete one that is gone.
+	replace     func([]T)
+	set, delete func(T)
+	// seen is called after each of them.
+	seen func()
+
+	synced atomic.Bool
+}
+
+// How long to wait until a watch that failed is tried again: an API server that is back is soon noticed, by many replicas at
+// different times.
+var patience = wait.Backoff{Duration: 500 * time.Millisecond, Factor: 1.5, Jitter: 0.5, Steps: 10, Cap: 5 * time.Second}
+
+// follow watches a kind of object until the context ends. A label selects those that have it; empty, it selects all.
+func (v *view[T]) follow(ctx context.Context, api client.WithWatch, kind T, newList func() client.ObjectList, label string) {
+	source := &cache.ListWatch{
+		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
+			options.LabelSelector = label
+			list := newList()
+			return list, api.List(ctx, list, &client.ListOptions{Raw: &options})
+		},
+		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
+			options.LabelSelector = label
+			return api.Watch(ctx, newList(), &client.ListOptions{Raw: &options})
+		},
+	}
+	backoff := patience
+	cache.NewReflectorWithOptions(source, kind, v, cache.ReflectorOptions{Name: "registry", Backoff: &backoff}).RunWithContext(ctx)
+}
+
+// Replace implements cache.ReflectorStore.
+func (v *view[T]) Replace(objects []any, _ string) error {
+	all := make([]T, len(objects))
+	for i, object := range objects {
+		all[i] = object.(T)
+		v.seal(all[i])
+	}
+	v.replace(all)
+	v.synced.Store(true)
+	v.seen()
+	return nil
+}
+
+// Add implements cache.ReflectorStore.
+func (v *view[T]) Add(object any) error { return v.Update(object) }
+
+// Update implements cache.ReflectorStore.
+func (v *view[T]) Update(object any) error {
+	v.seal(object.(T))
+	v.set(object.(T))
+	v.seen()
+	return nil
+}
+
+// Delete implements cache.ReflectorStore.
+func (v *view[T]) Delete(object any) error {
+	v.delete(object.(T))
+	v.seen()
+	return nil
+}
+
+// Resync implements cache.ReflectorStore.
+func (v *view[T]) Resync() error { return nil }
+
+// Transformer implements cache.TransformingStore: a reflector gathers all objects before it calls Replace.
+func (v *view[T]) Transformer() cache.TransformFunc {
+	return func(object any) (any, error) {
+		v.seal(object.(T))
+		return object, nil
+	}
+}
