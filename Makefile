@@ -90,8 +90,16 @@ fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
 		done; done
 
 .PHONY: bench
-bench: controlplane build ## Measure 1,000 manifests at once, and one from apply to token, beside a bare client's writes
+bench: bench-manifests bench-endpoint ## Measure what Kubemint costs, beside floors in the same run (about 15 minutes; both parts alone, too)
+
+.PHONY: bench-manifests
+bench-manifests: controlplane build ## Measure 1,000 manifests at once, and one from apply to token, beside a bare client's writes
 	@go build -o $(BIN)/kubemint-bench ./hack/bench && $(BIN)/kubemint-bench
+
+.PHONY: bench-endpoint
+bench-endpoint: controlplane build ## Measure the token endpoint under load, beside the smallest server that does the same
+	@go build -o $(BIN)/kubemint-bench-floor ./hack/bench/floor
+	@go build -o $(BIN)/kubemint-bench-endpoint ./hack/bench/endpoint && $(BIN)/kubemint-bench-endpoint
 
 ##@ Tools
 

@@ -9,18 +9,19 @@ import (
 
 // Observation is what became of one token request, for metrics.
 type Observation struct {
-	// Outcome is Issued, the error code of the refusal, or, where a code has several meanings, a word of its own. The values are
+	// Outcome is Issued, Reused, the error code of the refusal, or, where a code has several meanings, a word of its own. The values are
 	// few, and none is a caller's to choose.
 	Outcome string
 	// Duration is the time from the request's headers to its answer.
 	Duration time.Duration
-	// Signing is the part of it that signing took, where a token was issued.
+	// Signing is the part of it that signing took, where one was signed.
 	Signing time.Duration
 }
 
 // Outcomes that are no error code.
 const (
 	Issued           = "issued"
+	Reused           = "reused"
 	panicked         = "panicked"
 	methodNotAllowed = "method_not_allowed"
 	tooManyFailed    = "too_many_failures"

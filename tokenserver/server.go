@@ -60,6 +60,8 @@ type Config struct {
 	Registry Registry
 	// GetCertificate returns the serving certificate. Nil means plain HTTP, for a proxy in front to end TLS.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// Reuse is how long a client that asks again for the same scopes gets the same token, at most MaxReuse; 0 means never.
+	Reuse time.Duration
 	// Linger is called when the server is to stop, and returns when callers have had the time to learn of it: until then, the
 	// server goes on taking connections. Nil means no time.
 	Linger func()
@@ -78,6 +80,7 @@ type Server struct {
 	routes   map[string]http.HandlerFunc
 	failures *failureBudget
 	places   places
+	reuse    reuse
 	// leaving is set when the server is to stop.
 	leaving atomic.Bool
 }
@@ -100,7 +103,7 @@ func New(config Config) (*Server, error) {
 	if config.Timeouts == (Timeouts{}) {
 		config.Timeouts = defaultTimeouts
 	}
-	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces()}
+	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces(), reuse: reuse{window: config.Reuse}}
 	base := strings.TrimSuffix(issuer.Path, "/")
 	metadata := s.published("application/json", s.metadata)
 	s.routes = map[string]http.HandlerFunc{

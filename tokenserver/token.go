@@ -43,10 +43,15 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		return
 	}
 	observed.Outcome, observed.Signing = Issued, audit.signing
-	s.log(r.Context(), "token issued", slog.String("client", audit.clientID),
+	message := "token issued"
+	if audit.reused {
+		observed.Outcome, message = Reused, "token issued again"
+	}
+	claims := audit.token.claims
+	s.log(r.Context(), message, slog.String("client", audit.clientID),
 		slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
-		slog.GroupAttrs("token", slog.String("uid", audit.claims.Client.UID), slog.String("scope", token.Scope),
-			slog.String("audience", audit.claims.Audience), slog.String("jti", audit.claims.ID), slog.String("kid", audit.keyID)))
+		slog.GroupAttrs("token", slog.String("uid", claims.Client.UID), slog.String("scope", token.Scope),
+			slog.String("audience", claims.Audience), slog.String("jti", claims.ID), slog.String("kid", audit.token.keyID)))
 	token.Write(w)
 }
 
@@ -61,13 +66,13 @@ func (s *Server) log(ctx context.Context, message string, attributes ...slog.Att
 	_ = handler.Handle(ctx, record) // There is nobody to tell.
 }
 
-// auditLine is who asked for a token, what for, and how long signing it took. It never holds a secret or a token.
+// auditLine is who asked for a token, what became of it, and how long signing took. Of the token only its claims are logged.
 type auditLine struct {
 	clientID string
 	uid      string // Of the OAuthClient by that identifier, where there is one.
 	method   clientauth.Method
-	claims   *grant.Claims
-	keyID    string
+	token    *signedToken
+	reused   bool
 	signing  time.Duration
 }
 
@@ -114,20 +119,34 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 	if refusal != nil {
 		return nil, refusal
 	}
+	token, refusal := s.sign(claims, audit)
+	if refusal != nil {
+		return nil, refusal
+	}
+	return &oauth2.Token{
+		AccessToken: token.text,
+		TokenType:   "Bearer",
+		ExpiresIn:   token.claims.ExpiresIn(claims.IssuedAt),
+		Scope:       token.claims.Scopes.String(),
+	}, nil
+}
+
+// sign returns a token for what was granted: a new one, or, within the window of reuse, the one from before.
+func (s *Server) sign(claims *grant.Claims, audit *auditLine) (*signedToken, *oauth2.Error) {
 	key := s.Registry.Ring().Active()
+	if token := s.reuse.find(claims, key.ID); token != nil {
+		audit.token, audit.reused = token, true
+		return token, nil
+	}
 	began := s.Issuer.Now()
-	signed, err := key.Sign(accessTokenType, claims)
+	text, err := key.Sign(accessTokenType, claims)
 	audit.signing = s.Issuer.Now().Sub(began)
 	if err != nil {
 		return nil, oauth2.ServerError.Because(err.Error())
 	}
-	audit.claims, audit.keyID = claims, key.ID
-	return &oauth2.Token{
-		AccessToken: signed,
-		TokenType:   "Bearer",
-		ExpiresIn:   claims.ExpiresIn(),
-		Scope:       claims.Scopes.String(),
-	}, nil
+	audit.token = &signedToken{text, claims, key.ID}
+	s.reuse.keep(audit.token)
+	return audit.token, nil
 }
 
 // nobody stands for a client that is unknown, so that refusing it takes the same work as a wrong secret: one comparison, and no

@@ -8,7 +8,7 @@ import (
 
 const (
 	// logPause is the shortest time from one write to the next.
-	logPause = 5 * time.Millisecond
+	logPause = 10 * time.Millisecond
 	// maxLogLines bounds, in bytes, the lines that wait for the pause to end.
 	maxLogLines = 256 << 10
 )

@@ -13,6 +13,7 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kubemint/kubemint/tokenserver"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
@@ -48,6 +49,7 @@ type options struct {
 	workers     int
 	leaderElect bool
 
+	tokenReuse    time.Duration
 	shutdownDelay time.Duration
 
 	logLevel  slog.Level
@@ -75,6 +77,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.IntVar(&o.workers, "workers", 10, "OAuthClients reconciled at once, 1 to 100")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica at a time run the controllers; all of them issue tokens")
 
+	flags.DurationVar(&o.tokenReuse, "token-reuse", 0, "how long a client that asks again for the same scopes gets the same token, with what is left of its lifetime; at most 1m, 0 turns it off. For clients that ask for a token with each call")
 	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "time between the signal to stop, when /readyz turns 503, and the end of the token endpoint: as long as it takes until no requests are sent here any more")
 
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least level of log lines: DEBUG, INFO, WARN or ERROR")
@@ -105,6 +108,9 @@ func (o *options) complete() error {
 	}
 	if o.workers < 1 || o.workers > 100 {
 		return fmt.Errorf("--workers is %d: write a number from 1 to 100", o.workers)
+	}
+	if o.tokenReuse < 0 || o.tokenReuse > tokenserver.MaxReuse {
+		return fmt.Errorf("--token-reuse is %s: write 0s to 1m", o.tokenReuse)
 	}
 	if o.shutdownDelay < 0 {
 		return fmt.Errorf("--shutdown-delay is %s: write 0s or more", o.shutdownDelay)

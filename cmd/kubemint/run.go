@@ -69,6 +69,7 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 		Issuer:         issuer,
 		Registry:       clients,
 		GetCertificate: getCertificate,
+		Reuse:          o.tokenReuse,
 		Linger:         func() { time.Sleep(o.shutdownDelay) },
 		Observe:        metrics.observe,
 		Panicked:       metrics.panics.Inc,
@@ -110,7 +111,8 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 
 // listen takes an address at once, so that one that is in use ends the start and not a goroutine.
 func listen(ctx context.Context, flag, address string) (net.Listener, error) {
-	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
+	// Every server here closes idle connections, so that the kernel need not look for dead ones.
+	listener, err := (&net.ListenConfig{KeepAlive: -1}).Listen(ctx, "tcp", address)
 	if err != nil {
 		return nil, fmt.Errorf("%s: %w: choose another address", flag, err)
 	}
@@ -137,7 +139,7 @@ func readCAFile(o *options) ([]byte, error) {
 
 // serveHTTP serves plain HTTP until the context ends.
 func serveHTTP(ctx context.Context, listener net.Listener, handler http.Handler) error {
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
+	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second, IdleTimeout: 2 * time.Minute}
 	context.AfterFunc(ctx, func() { _ = server.Close() })
 	if err := server.Serve(listener); err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("serve %s: %w", listener.Addr(), err)

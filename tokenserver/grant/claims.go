@@ -20,8 +20,10 @@ type Claims struct {
 	ID               string
 }
 
-// ExpiresIn returns the token's lifetime in seconds.
-func (c *Claims) ExpiresIn() int64 { return int64(c.Client.Lifetime / time.Second) }
+// ExpiresIn returns how long the token lives from a time on, in seconds.
+func (c *Claims) ExpiresIn(from time.Time) int64 {
+	return int64(c.IssuedAt.Add(c.Client.Lifetime).Sub(from) / time.Second)
+}
 
 // AppendText appends the claims as they stand in the token: a JSON object of those that every token has, then of the client's
 // extra ones. It implements encoding.TextAppender, and never fails.

@@ -162,7 +162,7 @@ func TestTimes(t *testing.T) {
 			if iat != test.iat || exp != test.exp {
 				t.Errorf("iat %d, exp %d; want %d, %d", iat, exp, test.iat, test.exp)
 			}
-			if got := granted.ExpiresIn(); got != exp-iat {
+			if got := granted.ExpiresIn(granted.IssuedAt); got != exp-iat {
 				t.Errorf("expires_in %d, exp - iat = %d", got, exp-iat)
 			}
 		})

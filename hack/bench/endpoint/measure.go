@@ -85,9 +85,9 @@ func (b *bench) measure(ctx context.Context, s scenario, on *server, to *samples
 const maxRequests = 10_000
 
 func (b *bench) requests(on *server) [][]byte {
-	requests := make([][]byte, min(b.clients, maxRequests))
+	requests := make([][]byte, min(b.registered, maxRequests))
 	for i := range requests {
-		requests[i] = on.request(i * (b.clients / len(requests)))
+		requests[i] = on.request(i * (b.registered / len(requests)))
 	}
 	return requests
 }

@@ -35,7 +35,7 @@ func (r results) report(b *bench, kubernetes string) error {
 	fmt.Printf("\nThe token endpoint beside the floor on %s cores%s, %s, Kubernetes %s, %s\n", machineCores(), pinning(), runtime.Version(),
 		kubernetes, time.Now().UTC().Format(time.DateOnly))
 
-	fmt.Printf("\n%d clients registered; medians of %d rounds of %s, Kubemint's over the floor's\n", b.options.clients, b.rounds, b.duration)
+	fmt.Printf("\n%d clients registered; medians of %d rounds of %s, Kubemint's over the floor's\n", b.clients, b.rounds, b.duration)
 	table("", "CPU time of a request", "requests/s")
 	for i, c := range r.beside {
 		row(c)
@@ -61,19 +61,19 @@ func (r results) report(b *bench, kubernetes string) error {
 		broken.keep(c.name+", CPU", c.ratio(cpuTime), maxRefused)
 	}
 
-	fmt.Printf("\nMore clients: %s, beside the floor\n", keepAlive8.name)
+	fmt.Printf("\nOther conditions: %s, beside the floor\n", keepAlive8.name)
 	table("", "CPU time of a request", "requests/s")
-	for i, c := range []comparison{r.few, r.beside[0], r.crowded, r.many} {
+	for i, c := range []comparison{r.few, r.beside[0], r.reusing, r.crowded, r.many} {
 		if i < len(r.starts) {
 			c.name = r.starts[i].what
 			row(c)
 		}
 	}
-	if b.options.many > 0 {
+	if b.many > 0 {
 		cost, rate := r.many.ratio(cpuTime)/r.few.ratio(cpuTime), r.few.ratio(perSecond)/r.many.ratio(perSecond)
-		fmt.Printf("  %d clients cost %.3f of the CPU time with %d, and %.3f of the time\n", b.options.many, cost, few, rate)
-		broken.keep(fmt.Sprintf("%d clients, CPU", b.options.many), cost, maxMany)
-		broken.keep(fmt.Sprintf("%d clients, requests/s", b.options.many), rate, maxMany)
+		fmt.Printf("  %d clients cost %.3f of the CPU time with %d, and %.3f of the time\n", b.many, cost, few, rate)
+		broken.keep(fmt.Sprintf("%d clients, CPU", b.many), cost, maxMany)
+		broken.keep(fmt.Sprintf("%d clients, requests/s", b.many), rate, maxMany)
 	}
 
 	fmt.Printf("\n  %-42s %12s %22s\n", "", "start, s", "resident memory, MiB")

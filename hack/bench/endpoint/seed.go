@@ -47,28 +47,41 @@ spec: {scopes: [%[3]s]}
 	if _, err := b.cluster.Kubectl(ctx, "wait", "-n", namespace, "oac/"+name, "--for=condition=Ready", "--timeout=60s"); err != nil {
 		return err
 	}
-	b.example.name = name
-	for resource, object := range map[string]*map[string]any{"oac": &b.example.client, "secret": &b.example.secret} {
-		content, err := b.cluster.Kubectl(ctx, "get", "-n", namespace, resource, name, "-o", "json", "--show-managed-fields")
-		if err != nil {
-			return err
-		}
-		if err := json.Unmarshal([]byte(content), object); err != nil {
-			return fmt.Errorf("read %s %s: %w", resource, name, err)
-		}
-		delete((*object)["metadata"].(map[string]any), "resourceVersion") // It is never stored.
+	if err := b.readExample(ctx, name); err != nil {
+		return err
 	}
-	b.example.clientUID = b.example.client["metadata"].(map[string]any)["uid"].(string)
-	b.example.secretUID = b.example.secret["metadata"].(map[string]any)["uid"].(string)
+	return kubemint.Stop()
+}
+
+// readExample reads what Kubemint made.
+func (b *bench) readExample(ctx context.Context, name string) (err error) {
+	b.example.name = name
+	if b.example.client, b.example.clientUID, err = b.read(ctx, "oac", name); err != nil {
+		return err
+	}
+	if b.example.secret, b.example.secretUID, err = b.read(ctx, "secret", name); err != nil {
+		return err
+	}
 	if b.secret, err = b.example.value("client_secret"); err != nil {
 		return err
 	}
 	ca, err := b.example.value("ca.crt")
-	if err != nil {
-		return err
-	}
 	b.ca = []byte(ca)
-	return kubemint.Stop()
+	return err
+}
+
+// read returns an object as it is stored, and its UID.
+func (b *bench) read(ctx context.Context, resource, name string) (object map[string]any, uid string, err error) {
+	content, err := b.cluster.Kubectl(ctx, "get", "-n", namespace, resource, name, "-o", "json", "--show-managed-fields")
+	if err != nil {
+		return nil, "", err
+	}
+	if err := json.Unmarshal([]byte(content), &object); err != nil {
+		return nil, "", fmt.Errorf("read %s %s: %w", resource, name, err)
+	}
+	metadata := object["metadata"].(map[string]any)
+	delete(metadata, "resourceVersion") // It is never stored.
+	return object, metadata["uid"].(string), nil
 }
 
 // value returns a value of the example's Secret.
@@ -76,7 +89,7 @@ func (e *example) value(key string) (string, error) {
 	encoded, _ := e.secret["data"].(map[string]any)[key].(string)
 	value, err := base64.StdEncoding.DecodeString(encoded)
 	if err != nil || len(value) == 0 {
-		return "", fmt.Errorf("the example's Secret has no %s: %w", key, err)
+		return "", fmt.Errorf("the example's Secret has no %s", key)
 	}
 	return string(value), nil
 }
@@ -91,8 +104,8 @@ func clientID(i int) string { return namespace + "." + clientName(i) }
 func (b *bench) seedClients(ctx context.Context, count int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
-	for ; b.clients < count; b.clients++ {
-		name := clientName(b.clients)
+	for ; b.registered < count; b.registered++ {
+		name := clientName(b.registered)
 		client, secret, err := b.example.copies(name)
 		if err != nil {
 			return err
@@ -159,8 +172,11 @@ func (b *bench) put(ctx context.Context, key string, value []byte) error {
 	}
 	defer response.Body.Close() //nolint:errcheck // It is read.
 	answer, err := io.ReadAll(response.Body)
-	if err != nil || response.StatusCode != http.StatusOK {
-		return fmt.Errorf("write %s to etcd: %s %s %w", key, response.Status, answer, err)
+	if err == nil && response.StatusCode != http.StatusOK {
+		err = fmt.Errorf("%s %s", response.Status, answer)
+	}
+	if err != nil {
+		return fmt.Errorf("write %s to etcd: %w", key, err)
 	}
 	return nil
 }

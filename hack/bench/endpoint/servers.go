@@ -32,8 +32,12 @@ const (
 	patience = 2 * time.Minute
 )
 
-// directory is for the logs, which are kept.
-var directory = filepath.Join("bin", "bench-endpoint")
+var (
+	// directory is for the logs, which are kept.
+	directory = filepath.Join("bin", "bench-endpoint")
+
+	floorProgram = filepath.Join("bin", "kubemint-bench-floor")
+)
 
 // bench is what the measurements share.
 type bench struct {
@@ -44,9 +48,9 @@ type bench struct {
 	// secret and ca are of every client.
 	secret string
 	ca     []byte
-	// clients is how many there are besides the example.
-	clients int
-	port    int
+	// registered is how many clients there are besides the example.
+	registered int
+	port       int
 }
 
 func (b *bench) startCluster(ctx context.Context) (err error) {
@@ -60,7 +64,7 @@ func (b *bench) startCluster(ctx context.Context) (err error) {
 	if err := b.cluster.InstallKubemint(ctx); err != nil {
 		return err
 	}
-	b.log, err = os.Create(filepath.Join(directory, "kubemint.log"))
+	b.log, err = os.OpenFile(filepath.Join(directory, "kubemint.log"), os.O_CREATE|os.O_APPEND|os.O_WRONLY, 0o644)
 	return err
 }
 
@@ -99,7 +103,7 @@ func (b *bench) startKubemint(ctx context.Context, args ...string) (*localcluste
 // serverOf describes a running Kubemint.
 func (b *bench) serverOf(kubemint *localcluster.Kubemint) *server {
 	return &server{name: "Kubemint", address: fmt.Sprintf("127.0.0.1:%d", kubemint.Port), ca: b.ca, pid: kubemint.PID(),
-		request: func(i int) []byte { return tokenRequest(clientID(i%b.clients), b.secret, grantType) }}
+		request: func(i int) []byte { return tokenRequest(clientID(i%b.registered), b.secret, grantType) }}
 }
 
 // floor is the running floor.
@@ -118,12 +122,12 @@ func (b *bench) startFloor(ctx context.Context) (*floor, error) {
 	if err != nil {
 		return nil, err
 	}
-	command := []string{filepath.Join("bin", "kubemint-bench-floor"), "-address", address, "-cert", certFile, "-key", keyFile,
+	command := []string{floorProgram, "-address", address, "-cert", certFile, "-key", keyFile,
 		"-issuer", "https://" + address, "-client-id", clientID(0), "-client-uid", b.example.clientUID}
 	if isPinned() {
 		command = append([]string{"taskset", "-c", serverCore}, command...)
 	}
-	f := &floor{process: exec.Command(command[0], command[1:]...)} //nolint:noctx // It is ended by stop.
+	f := &floor{process: exec.Command(command[0], command[1:]...)}
 	f.process.Env = append(os.Environ(), "CLIENT_SECRET="+b.secret)
 	f.process.Stdout, f.process.Stderr = b.log, b.log
 	if err := f.process.Start(); err != nil {
@@ -156,7 +160,7 @@ func (f *floor) stop() error {
 }
 
 func freeAddress() (string, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0") //nolint:noctx // It is closed at once.
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		return "", fmt.Errorf("find a free port: %w", err)
 	}
@@ -203,7 +207,7 @@ const ticksPerSecond = 100
 
 // attack sends requests from a process of its own, and returns what came back and what CPU time it cost the server.
 func attack(ctx context.Context, s *server, plan load.Plan) (load.Result, time.Duration, error) {
-	plan.Address, plan.CA = s.address, s.ca
+	plan.Address, plan.ServerName, plan.CA = s.address, "localhost", s.ca
 	input, err := json.Marshal(plan)
 	if err != nil {
 		return load.Result{}, 0, err

@@ -22,6 +22,8 @@ type results struct {
 	rate    float64
 	// refused are requests that get no token, beside those that get one.
 	refused []comparison
+	// reusing is with the option to reuse tokens, for clients that ask again and again.
+	reusing comparison
 	// crowded is with unrelated Secrets in the cluster.
 	crowded comparison
 	// starts are the states in which Kubemint was started.
@@ -56,38 +58,49 @@ func (b *bench) measureAll(ctx context.Context) (r results, err error) {
 	if err != nil {
 		return r, err
 	}
-	err = b.withClients(ctx, b.options.clients, fmt.Sprintf("%d clients", b.options.clients), &r, func(kubemint *server) error {
+	err = b.withClients(ctx, b.clients, fmt.Sprintf("%d clients", b.clients), &r, func(kubemint *server) error {
 		return b.measureBeside(ctx, kubemint, &floor.server, &r)
 	})
-	if err != nil || b.options.many == 0 {
+	if err != nil {
+		return r, err
+	}
+	reusing := fmt.Sprintf("%d clients, --token-reuse=30s", b.clients)
+	err = b.withClients(ctx, b.clients, reusing, &r, func(kubemint *server) (err error) {
+		r.reusing, err = b.compare(ctx, keepAlive8, kubemint, &floor.server)
+		return err
+	}, "--token-reuse=30s")
+	if err != nil || b.many == 0 {
 		return r, err
 	}
 	say("Adding %d Secrets of %d KiB that are none of Kubemint's business (about 2 min)", unrelated, unrelatedBytes>>10)
 	if err := b.seedUnrelated(ctx, unrelated, unrelatedBytes); err != nil {
 		return r, err
 	}
-	what := fmt.Sprintf("%d clients, %d unrelated Secrets", b.options.clients, unrelated)
-	err = b.withClients(ctx, b.options.clients, what, &r, func(kubemint *server) (err error) {
+	crowded := fmt.Sprintf("%d clients, %d unrelated Secrets", b.clients, unrelated)
+	err = b.withClients(ctx, b.clients, crowded, &r, func(kubemint *server) (err error) {
 		r.crowded, err = b.compare(ctx, keepAlive8, kubemint, &floor.server)
 		return err
 	})
 	if err != nil {
 		return r, err
 	}
-	return r, b.withClients(ctx, b.options.many, fmt.Sprintf("%d clients", b.options.many), &r, func(kubemint *server) (err error) {
+	return r, b.withClients(ctx, b.many, fmt.Sprintf("%d clients", b.many), &r, func(kubemint *server) (err error) {
 		r.many, err = b.compare(ctx, keepAlive8, kubemint, &floor.server)
 		return err
 	})
 }
 
 // withClients runs Kubemint while so many clients are registered.
-func (b *bench) withClients(ctx context.Context, count int, what string, r *results, measure func(*server) error) (err error) {
-	say("%s (about %d s until Kubemint has seen them)", what, 10+count/1000+(count-b.clients)/800)
+func (b *bench) withClients(ctx context.Context, count int, what string, r *results, measure func(*server) error, args ...string) (err error) {
+	say("%s (about %d s until Kubemint has seen them)", what, 10+count/1000+(count-b.registered)/800)
 	if err := b.seedClients(ctx, count); err != nil {
 		return err
 	}
+	if err := b.log.Truncate(0); err != nil { // It grows by gigabytes else.
+		return err
+	}
 	begin := time.Now()
-	kubemint, err := b.startKubemint(ctx)
+	kubemint, err := b.startKubemint(ctx, args...)
 	if err != nil {
 		return err
 	}

@@ -50,8 +50,8 @@ func (f *floor) serve(address, certFile, keyFile string) (err error) {
 	}
 	mux := http.NewServeMux()
 	mux.HandleFunc("POST /oauth2/token", f.token)
-	server := &http.Server{Handler: mux, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}} //nolint:gosec // Without limits.
-	listener, err := net.Listen("tcp", address)                                                //nolint:noctx // It lives as long as the process.
+	server := &http.Server{Handler: mux, TLSConfig: &tls.Config{MinVersion: tls.VersionTLS12}}
+	listener, err := net.Listen("tcp", address)
 	if err != nil {
 		return err
 	}

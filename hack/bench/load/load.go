@@ -17,9 +17,9 @@ import (
 
 // Plan is what to send. It travels to the process that sends as JSON.
 type Plan struct {
-	// Address is where the server listens, and CA what its certificate is verified by.
-	Address string
-	CA      []byte
+	// Address is where the server listens, and ServerName and CA what its certificate is verified by.
+	Address, ServerName string
+	CA                  []byte
 	// Requests are sent by turns, byte by byte as they stand.
 	Requests [][]byte
 	// Connections is how many there are at once.
@@ -51,7 +51,7 @@ func Run(plan Plan) (Result, error) {
 	}
 	g := &generator{Plan: plan, begin: time.Now()}
 	g.end = g.begin.Add(plan.Duration)
-	g.tls = &tls.Config{RootCAs: roots, ServerName: "localhost", MinVersion: tls.VersionTLS13}
+	g.tls = &tls.Config{RootCAs: roots, ServerName: plan.ServerName, MinVersion: tls.VersionTLS13}
 	workers := make([]*worker, plan.Connections)
 	var group sync.WaitGroup
 	for i := range workers {

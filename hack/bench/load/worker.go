@@ -68,13 +68,13 @@ func (w *worker) ask(request []byte) error {
 }
 
 func (w *worker) connect() error {
-	tcp, err := net.Dial("tcp", w.Address) //nolint:noctx // The server is on this machine.
+	tcp, err := net.Dial("tcp", w.Address)
 	if err != nil {
 		return err
 	}
 	w.conn = tls.Client(tcp, w.tls)
 	w.reader.Reset(w.conn)
-	if err := w.conn.Handshake(); err != nil { //nolint:noctx // Likewise.
+	if err := w.conn.Handshake(); err != nil {
 		return fmt.Errorf("shake hands: %w", err)
 	}
 	if w.conn.ConnectionState().DidResume {
