@@ -144,16 +144,16 @@ func without(secrets []held, name string) []held {
 	return slices.DeleteFunc(secrets, func(s held) bool { return s.name == name })
 }
 
-// join makes the entry of an OAuthClient anew after a change of its Secrets, if it is the one that there is now.
+// join makes the entry of an OAuthClient anew after a change of its Secrets.
 func (c *clients) join(o owner) {
-	if entry, ok := c.entries[o.clientID()]; ok && entry.UID == string(o.uid) {
+	if entry, ok := c.entries[o.clientID()]; ok {
 		joined := *entry
 		joined.Credentials = c.credentials(entry)
 		c.entries[entry.ID] = &joined
 	}
 }
 
-// credentials are the digests in a client's own Secrets.
+// credentials are the digests in a client's own Secrets: those that its UID owns, not an OAuthClient that had its name before.
 func (c *clients) credentials(entry *grant.Client) []credential.Digest {
 	var digests []credential.Digest
 	for _, s := range c.secrets[owner{entry.Namespace, entry.Name, types.UID(entry.UID)}] {

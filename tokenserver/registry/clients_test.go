@@ -207,6 +207,26 @@ func TestReplaceForgetsWhatIsGone(t *testing.T) {
 	}
 }
 
+// A Secret that changes hands, or is given up, proves its former owner no more.
+func TestSecretThatChangesHands(t *testing.T) {
+	first, second, value := oauthClient("first", "1", "read"), oauthClient("second", "2", "read"), credential.Generate()
+	c := newClients()
+	c.set(first)
+	c.set(second)
+	for _, step := range []struct {
+		owner         *v1alpha1.OAuthClient
+		first, second bool
+	}{{first, true, false}, {second, false, true}, {nil, false, false}} {
+		c.setSecret(secret("billing", "s", step.owner, value))
+		if got := c.proves("billing.first", value); got != step.first {
+			t.Errorf("owned by %v: it proves the first: %t", step.owner, got)
+		}
+		if got := c.proves("billing.second", value); got != step.second {
+			t.Errorf("owned by %v: it proves the second: %t", step.owner, got)
+		}
+	}
+}
+
 // BenchmarkMemory tells how many bytes the registry keeps of each client, all included.
 func BenchmarkMemory(b *testing.B) {
 	const count = 100_000
