@@ -213,16 +213,16 @@ func TestSecretThatChangesHands(t *testing.T) {
 	c := newClients()
 	c.set(first)
 	c.set(second)
-	for _, step := range []struct {
+	for i, step := range []struct {
 		owner         *v1alpha1.OAuthClient
 		first, second bool
 	}{{first, true, false}, {second, false, true}, {nil, false, false}} {
 		c.setSecret(secret("billing", "s", step.owner, value))
 		if got := c.proves("billing.first", value); got != step.first {
-			t.Errorf("owned by %v: it proves the first: %t", step.owner, got)
+			t.Errorf("step %d: it proves the first: %t", i, got)
 		}
 		if got := c.proves("billing.second", value); got != step.second {
-			t.Errorf("owned by %v: it proves the second: %t", step.owner, got)
+			t.Errorf("step %d: it proves the second: %t", i, got)
 		}
 	}
 }
