@@ -5,14 +5,26 @@ const (
 	// ConditionReady is True when the credential that is in the Secret now gets a token from every ready token server.
 	//
 	// Reasons when True: Issued.
-	// Reasons when False: Suspended, SecretConflict, WaitingForCertificate, NamespaceTerminating, Forbidden,
-	// QuotaExceeded, SecretWriteFailed.
+	// Reasons when False: Suspended, SecretConflict, WaitingForSecret, WeakSecret, WaitingForCertificate, NamespaceTerminating,
+	// Forbidden, QuotaExceeded, SecretWriteFailed.
 	ConditionReady = "Ready"
 
 	// ConditionStalled is True, and otherwise absent, when nothing will change until somebody acts.
 	//
-	// Reasons when True: SecretConflict.
+	// Reasons when True: SecretConflict, WeakSecret.
 	ConditionStalled = "Stalled"
+
+	// ConditionRotating is True, and otherwise absent, while a client secret from before a rotation is still valid.
+	//
+	// Reasons when True: WaitingForWorkloads, WaitingForLastUse.
+	ConditionRotating = "Rotating"
+
+	// ConditionRestarted says whether the workloads of spec.rollout were restarted after the last rotation. It is absent where there
+	// are none, or nothing has rotated.
+	//
+	// Reasons when True: Restarted.
+	// Reasons when False: RestartForbidden, WorkloadNotFound, RestartFailed.
+	ConditionRestarted = "Restarted"
 )
 
 // Reasons of the conditions of an OAuthClient.
@@ -24,6 +36,12 @@ const (
 	// ReasonSecretConflict: the Secret's name is taken, by a Secret that Kubemint does not own or by another
 	// OAuthClient. Choose another spec.secret.name, or delete or rename what has it.
 	ReasonSecretConflict = "SecretConflict"
+	// ReasonWaitingForSecret: spec.secret.source is Provided, and nobody has made the Secret yet, or it does not carry the label
+	// oauth.kubemint.dev/client with the OAuthClient's name, or not the key.
+	ReasonWaitingForSecret = "WaitingForSecret"
+	// ReasonWeakSecret: the provided client secret is too short, too regular, or has characters that not all clients send alike. The
+	// one before, if there was one, stays valid.
+	ReasonWeakSecret = "WeakSecret"
 	// ReasonWaitingForCertificate: Kubemint has not made its certificate authority yet, and the Secret is to hold it.
 	ReasonWaitingForCertificate = "WaitingForCertificate"
 	// ReasonNamespaceTerminating: the namespace is being deleted, and accepts no new Secret.
@@ -34,6 +52,20 @@ const (
 	ReasonQuotaExceeded = "QuotaExceeded"
 	// ReasonSecretWriteFailed: the API server did not take the Secret for another cause, named in the message. Retried.
 	ReasonSecretWriteFailed = "SecretWriteFailed"
+
+	// ReasonWaitingForWorkloads: running pods were started with the client secret from before.
+	ReasonWaitingForWorkloads = "WaitingForWorkloads"
+	// ReasonWaitingForLastUse: the client secret from before has been used lately, or might have been.
+	ReasonWaitingForLastUse = "WaitingForLastUse"
+
+	// ReasonRestarted: the workloads were restarted after the last rotation.
+	ReasonRestarted = "Restarted"
+	// ReasonRestartForbidden: Kubemint may not restart workloads (--restart-workloads and its ClusterRole).
+	ReasonRestartForbidden = "RestartForbidden"
+	// ReasonWorkloadNotFound: a workload of spec.rollout does not exist.
+	ReasonWorkloadNotFound = "WorkloadNotFound"
+	// ReasonRestartFailed: the API server did not take a restart for another cause, named in the message. Retried.
+	ReasonRestartFailed = "RestartFailed"
 )
 
 // Reasons of the events on an OAuthClient, beside the reasons above.
@@ -44,4 +76,10 @@ const (
 	EventSecretRepaired = "SecretRepaired"
 	// EventSecretRenamed: the credential moved to the Secret that spec.secret.name names now.
 	EventSecretRenamed = "SecretRenamed"
+	// EventSecretRotated: there is a new client secret, and the one before is valid for a while longer.
+	EventSecretRotated = "SecretRotated"
+	// EventSecretRetired: a client secret from before is no longer valid.
+	EventSecretRetired = "SecretRetired"
+	// EventWorkloadRestarted: a workload of spec.rollout was restarted.
+	EventWorkloadRestarted = "WorkloadRestarted"
 )

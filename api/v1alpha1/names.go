@@ -16,6 +16,23 @@ const (
 	ManagedBy = "kubemint"
 )
 
+// LabelClient is the label by which a Secret that somebody else makes agrees to hold the client secret of the OAuthClient that it
+// names (spec.secret.source Provided).
+const LabelClient = "oauth.kubemint.dev/client"
+
+// Annotations.
+const (
+	// AnnotationRotate asks for one rotation, of an OAuthClient's client secret or of what one of Kubemint's own Secrets holds, by
+	// any value that differs from the one before.
+	AnnotationRotate = "oauth.kubemint.dev/rotate"
+	// AnnotationRevoke, on the Secret of the signing keys, names the kid of a key that is taken out at once.
+	AnnotationRevoke = "oauth.kubemint.dev/revoke"
+	// AnnotationStatus, on one of Kubemint's own Secrets, says in words what it holds and what happens next.
+	AnnotationStatus = "oauth.kubemint.dev/status"
+	// AnnotationCredentials, on the Secret of an OAuthClient, is the record of its client secrets: versions, times and digests.
+	AnnotationCredentials = "oauth.kubemint.dev/credentials"
+)
+
 // Values of LabelComponent.
 const (
 	ComponentClientCredentials    = "client-credentials"

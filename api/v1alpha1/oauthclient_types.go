@@ -66,11 +66,22 @@ type OAuthClientSpec struct {
 	// +optional
 	Token TokenSpec `json:"token,omitzero"`
 
+	// How the client proves who it is, and how that changes over time.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Authentication AuthenticationSpec `json:"authentication,omitzero"`
+
 	// Where the client's credentials are written: name, keys and metadata of the Secret.
 	//
 	// +kubebuilder:default={}
 	// +optional
 	Secret SecretSpec `json:"secret,omitzero"`
+
+	// What happens to the workloads that use the Secret when its client secret has changed.
+	//
+	// +optional
+	Rollout RolloutSpec `json:"rollout,omitzero"`
 
 	// The kill switch: while true, token requests of this client are refused with unauthorized_client.
 	// Nothing is deleted; set it back to false and the same credentials work again. Tokens that were issued before stay
@@ -104,10 +115,120 @@ type TokenSpec struct {
 	Claims map[string]ClaimValue `json:"claims,omitempty"`
 }
 
+// AuthenticationSpec is how a client proves who it is.
+type AuthenticationSpec struct {
+	// The client secret in the Secret.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	ClientSecret ClientSecretSpec `json:"clientSecret,omitzero"`
+}
+
+// ClientSecretSpec is how a client secret changes over time.
+type ClientSecretSpec struct {
+	// When the client secret is replaced, and how long the one before stays valid. See docs/rotation.md.
+	//
+	// +kubebuilder:default={}
+	// +optional
+	Rotation RotationSpec `json:"rotation,omitzero"`
+}
+
+// RotationSpec is when a client secret is replaced, and how long the one before stays valid.
+//
+// +kubebuilder:validation:XValidation:rule="!has(self.interval) || duration(self.interval) >= duration(self.overlap)",message="interval must be at least overlap (168h if unset), so that a secret is not replaced before the one before it has ended: write a longer interval or a shorter overlap"
+type RotationSpec struct {
+	// How often a new client secret is made, from 1h to 87600h, in the units h, m and s: 2160h is 90 days. Up to a tenth of it is
+	// taken off, differently for each client and time, so that not all rotate at once. Unset: only on demand, with
+	//
+	//	kubectl annotate oauthclient NAME --overwrite oauth.kubemint.dev/rotate="$(date)"
+	//
+	// where any value that differs from the one before asks for one rotation. With secret.source Provided, whoever makes the
+	// Secret rotates it.
+	//
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('1h') && duration(self) <= duration('87600h')",message="interval is a duration from 1h to 87600h in the units h, m and s, for example 2160h"
+	// +optional
+	Interval *metav1.Duration `json:"interval,omitempty"`
+
+	// How long the client secret from before stays valid at most, from 0s to 8760h. It ends earlier when it has been seen to be
+	// no longer used. Unset: 168h, a week.
+	//
+	// +kubebuilder:default="168h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) <= duration('8760h')",message="overlap is a duration from 0s to 8760h in the units h, m and s, for example 24h"
+	// +optional
+	Overlap metav1.Duration `json:"overlap,omitzero"`
+
+	// After how long without a token request the client secret from before is retired, before its overlap has passed; from 2h to
+	// 8760h. Choose it longer than the time between two token requests of a program. It is not retired while a running pod
+	// still has it, where Kubemint may look (docs/rotation.md). Unset: 24h.
+	//
+	// +kubebuilder:default="24h"
+	// +kubebuilder:validation:Type=string
+	// +kubebuilder:validation:MaxLength=16
+	// +kubebuilder:validation:XValidation:rule="self.matches('^([0-9]{1,5}[hms]){1,3}$') && duration(self) >= duration('2h') && duration(self) <= duration('8760h')",message="retireUnusedAfter is a duration from 2h to 8760h in the units h, m and s, for example 24h"
+	// +optional
+	RetireUnusedAfter metav1.Duration `json:"retireUnusedAfter,omitzero"`
+}
+
+// RolloutSpec is what happens to workloads after a rotation.
+type RolloutSpec struct {
+	// Workloads in the OAuthClient's namespace that are restarted when the client secret has changed, as by kubectl rollout
+	// restart: for programs that read it only once, when they start. Kubemint needs to be allowed to (--restart-workloads).
+	//
+	// +listType=map
+	// +listMapKey=kind
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Restart []WorkloadReference `json:"restart,omitempty"`
+}
+
+// WorkloadReference names a workload in the OAuthClient's namespace.
+type WorkloadReference struct {
+	// Deployment, StatefulSet or DaemonSet.
+	//
+	// +kubebuilder:validation:Enum=Deployment;StatefulSet;DaemonSet
+	// +required
+	Kind string `json:"kind"`
+
+	// The workload's name.
+	//
+	// +kubebuilder:validation:MinLength=1
+	// +kubebuilder:validation:MaxLength=253
+	// +kubebuilder:validation:XValidation:rule="self.matches(r'^[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*$')",message="the name of a workload is lower case letters, digits, '-' and '.', and begins and ends with a letter or digit"
+	// +required
+	Name string `json:"name"`
+}
+
+// SecretSource is who makes the Secret.
+//
+// +kubebuilder:validation:Enum=Generated;Provided
+type SecretSource string
+
+// Who makes the Secret.
+const (
+	SecretGenerated SecretSource = "Generated"
+	SecretProvided  SecretSource = "Provided"
+)
+
 // SecretSpec is where a client's credentials are written.
 type SecretSpec struct {
+	// Who makes the Secret. Generated: Kubemint makes it, with a new client secret. Provided: somebody else does (Sealed Secrets,
+	// External Secrets, Vault, SOPS): Kubemint waits for it (condition Ready, reason WaitingForSecret) and never writes to it or
+	// deletes it. Such a Secret agrees by the label oauth.kubemint.dev/client: NAME, with the OAuthClient's name, and holds the
+	// client secret under keys.clientSecret: 32 to 256 characters out of A-Z a-z 0-9 - . _ ~, made at random. When it changes, the
+	// value from before stays valid through the overlap. Everything else that a program needs is written to a Secret of
+	// Kubemint's own, NAME-kubemint.
+	//
+	// +kubebuilder:default=Generated
+	// +optional
+	Source SecretSource `json:"source,omitempty"`
+
 	// The name of the Secret, in the OAuthClient's namespace. Unset, it is the OAuthClient's own name.
-	// Renaming it moves the credential: a Secret with the new name is made, with the same client_secret, and the old one
+	// With source Generated, renaming it moves the credential: a Secret with the new name is made, with the same client_secret, and the old one
 	// is deleted. A Secret that exists already and is not this OAuthClient's is never touched (condition SecretConflict).
 	//
 	// +kubebuilder:validation:MinLength=1
@@ -118,7 +239,7 @@ type SecretSpec struct {
 
 	// The keys under which the Secret holds each value. Rename any of them to what your program reads.
 	//
-	// +kubebuilder:default={clientID: "client_id", clientSecret: "client_secret", issuer: "issuer", tokenURL: "token_url", scope: "scope", caCert: "ca.crt"}
+	// +kubebuilder:default={clientID: "client_id", clientSecret: "client_secret", issuer: "issuer", tokenURL: "token_url", scope: "scope", caCert: "ca.crt", type: "type", provider: "provider"}
 	// +optional
 	Keys SecretKeys `json:"keys,omitzero"`
 
@@ -130,7 +251,7 @@ type SecretSpec struct {
 
 // SecretKeys names the keys of the Secret.
 //
-// +kubebuilder:validation:XValidation:rule="[self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert].all(k, [self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert].exists_one(other, other == k))",message="two values would share one key of the Secret: give each its own (defaults: client_id, client_secret, issuer, token_url, scope, ca.crt)"
+// +kubebuilder:validation:XValidation:rule="([self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert, self.type, self.provider] + (has(self.envFile) ? [self.envFile] : [])).all(k, ([self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert, self.type, self.provider] + (has(self.envFile) ? [self.envFile] : [])).exists_one(other, other == k))",message="two values would share one key of the Secret: give each its own (defaults: client_id, client_secret, issuer, token_url, scope, ca.crt, type, provider)"
 type SecretKeys struct {
 	// The key of the client identifier. Unset: client_id.
 	//
@@ -168,6 +289,24 @@ type SecretKeys struct {
 	// +kubebuilder:default="ca.crt"
 	// +optional
 	CACert SecretKey `json:"caCert,omitempty"`
+
+	// The key of the kind of service, oauth2, by which Service Binding tools tell bindings apart. Unset: type.
+	//
+	// +kubebuilder:default=type
+	// +optional
+	Type SecretKey `json:"type,omitempty"`
+
+	// The key of the service's provider, kubemint, for Service Binding tools. Unset: provider.
+	//
+	// +kubebuilder:default=provider
+	// +optional
+	Provider SecretKey `json:"provider,omitempty"`
+
+	// The key of a file of environment variables with all values but the CA certificate, one NAME=value a line, each named after its
+	// key in upper case: CLIENT_ID=billing.invoice-worker. Unset: there is none.
+	//
+	// +optional
+	EnvFile SecretKey `json:"envFile,omitempty"`
 }
 
 // SecretTemplate is extra metadata for the Secret.
@@ -198,9 +337,14 @@ type OAuthClientStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// Ready: the credential in the Secret gets a token. Reason when True: Issued. Reasons when False: Suspended (spec.suspend),
-	// SecretConflict (the Secret's name is taken: choose another), WaitingForCertificate, NamespaceTerminating, Forbidden (RBAC or
+	// SecretConflict (the Secret's name is taken: choose another), WaitingForSecret (nobody has made the provided one yet), WeakSecret
+	// (what is provided is no good client secret), WaitingForCertificate, NamespaceTerminating, Forbidden (RBAC or
 	// an admission policy), QuotaExceeded, SecretWriteFailed; the message says what to do.
-	// Stalled is there, and True, when nothing will change until somebody acts. Reason: SecretConflict.
+	// Stalled is there, and True, when nothing will change until somebody acts. Reasons: SecretConflict, WeakSecret.
+	// Rotating is there, and True, while a client secret from before is still valid. Reasons: WaitingForWorkloads (pods that the message
+	// names have it), WaitingForLastUse (it was used lately).
+	// Restarted says whether the workloads of spec.rollout were restarted after the last rotation. Reasons when False:
+	// RestartForbidden, WorkloadNotFound, RestartFailed.
 	// Wait for it with: kubectl wait --for=condition=Ready oauthclient/NAME
 	//
 	// +listType=map
@@ -208,6 +352,25 @@ type OAuthClientStatus struct {
 	// +kubebuilder:validation:MaxItems=8
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
+
+	// The client secrets that are valid, the newest first. All but the first are from before a rotation, and expire.
+	//
+	// +listType=map
+	// +listMapKey=version
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Credentials []CredentialStatus `json:"credentials,omitempty"`
+
+	// The version of the client secret for which the workloads of spec.rollout were last restarted.
+	//
+	// +optional
+	RestartedForVersion int64 `json:"restartedForVersion,omitempty"`
+
+	// The Secret that holds the credentials, where Service Binding tools look for it (a Provisioned Service of
+	// servicebinding.io).
+	//
+	// +optional
+	Binding *BindingReference `json:"binding,omitempty"`
 
 	// The client identifier, NAMESPACE.NAME, which is also the sub of every token.
 	//
@@ -227,6 +390,38 @@ type OAuthClientStatus struct {
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	GrantedScopes []Scope `json:"grantedScopes,omitempty"`
+}
+
+// CredentialStatus is what is known of one client secret.
+type CredentialStatus struct {
+	// The number of the client secret: 1 for the first, one more with each rotation.
+	//
+	// +required
+	Version int64 `json:"version"`
+
+	// When it was made, or first seen.
+	//
+	// +required
+	Created metav1.Time `json:"created"`
+
+	// When a token was last issued for it, to within about an hour. Unset: not since it is counted.
+	//
+	// +optional
+	LastUsed *metav1.Time `json:"lastUsed,omitempty"`
+
+	// When it ends at the latest. Unset: it is the present one.
+	//
+	// +optional
+	Expires *metav1.Time `json:"expires,omitempty"`
+}
+
+// BindingReference names a Secret in the OAuthClient's namespace.
+type BindingReference struct {
+	// The Secret's name.
+	//
+	// +kubebuilder:validation:MaxLength=253
+	// +required
+	Name string `json:"name"`
 }
 
 // OAuthClient gives a workload an OAuth 2.0 identity. Kubemint writes its client_id and client_secret into a Secret in the

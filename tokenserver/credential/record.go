@@ -1,0 +1,74 @@
+package credential
+
+import (
+	"encoding/base64"
+	"encoding/json"
+	"errors"
+	"time"
+)
+
+// Record is what a client's Secret says of its client secrets, beside the present one itself: enough to go on from after any
+// crash, and to take those from before for as long as they are valid. It holds digests, so that it gives nobody a secret.
+type Record struct {
+	Present Version `json:"present"`
+	// Request is the last request to rotate that was followed.
+	Request string `json:"request,omitempty"`
+	// Previous are those from before, the newest first.
+	Previous []Version `json:"previous,omitempty"`
+}
+
+// Version is one client secret of a client.
+type Version struct {
+	// Number is 1 for the first, and one more with each rotation.
+	Number int64  `json:"version"`
+	Digest Digest `json:"sha256"`
+	// Created is when it was made, or first seen. Replaced is when the next one came, and Expires when it ends at the latest; both
+	// are zero for the present one.
+	Created  time.Time `json:"created"`
+	Replaced time.Time `json:"replaced,omitzero"`
+	Expires  time.Time `json:"expires,omitzero"`
+}
+
+// ValidAt reports whether the version is valid at a time.
+func (v Version) ValidAt(now time.Time) bool { return v.Expires.IsZero() || now.Before(v.Expires) }
+
+// MaxPrevious is how many client secrets from before a record holds at most.
+const MaxPrevious = 4
+
+// ParseRecord parses what Record.String wrote. The error quotes nothing of it.
+func ParseRecord(stored string) (Record, error) {
+	var record Record
+	if err := json.Unmarshal([]byte(stored), &record); err != nil || record.Present.Number < 1 || len(record.Previous) > MaxPrevious {
+		return Record{}, errors.New("the record of client secrets is not one that Kubemint wrote")
+	}
+	for _, previous := range record.Previous {
+		if previous.Expires.IsZero() || previous.Number < 1 || previous.Number >= record.Present.Number {
+			return Record{}, errors.New("the record of client secrets has one from before that never ends, or is none")
+		}
+	}
+	return record, nil
+}
+
+// String returns the record as an annotation holds it.
+func (r Record) String() string {
+	text, err := json.Marshal(r)
+	if err != nil {
+		panic("credential: a record did not encode: " + err.Error())
+	}
+	return string(text)
+}
+
+// MarshalText implements encoding.TextMarshaler.
+func (d Digest) MarshalText() ([]byte, error) {
+	return base64.RawURLEncoding.AppendEncode(nil, d[:]), nil
+}
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (d *Digest) UnmarshalText(text []byte) error {
+	decoded, err := base64.RawURLEncoding.Strict().AppendDecode(nil, text)
+	if err != nil || len(decoded) != len(d) {
+		return errors.New("a digest is 32 bytes in base64url")
+	}
+	copy(d[:], decoded)
+	return nil
+}
