@@ -11,8 +11,10 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/credential"
 )
 
 // story is something that happens to an OAuthClient, and how Kubemint follows it when nothing goes wrong.
@@ -20,8 +22,12 @@ type story struct {
 	// fresh is whether the OAuthClient is new, instead of having been issued its credential before it happens.
 	fresh   bool
 	happens func(*testing.T, *v1alpha1.OAuthClient)
-	writes  []string
-	newOne  bool // whether it ends with another credential
+	// later is how long after it was issued it happens.
+	later  time.Duration
+	writes []string
+	newOne bool // whether it ends with another credential
+	// revokes is whether the credential from before is valid no more then; otherwise it is.
+	revokes bool
 }
 
 func specChange(how func(*v1alpha1.OAuthClient)) func(*testing.T, *v1alpha1.OAuthClient) {
@@ -29,7 +35,10 @@ func specChange(how func(*v1alpha1.OAuthClient)) func(*testing.T, *v1alpha1.OAut
 }
 
 func renameSecret(c *v1alpha1.OAuthClient) { c.Spec.Secret.Name = c.Name + "-renamed" }
-func renameKey(c *v1alpha1.OAuthClient)    { c.Spec.Secret.Keys.ClientSecret = "CLIENT_SECRET" }
+func askToRotate(c *v1alpha1.OAuthClient) {
+	c.Annotations = map[string]string{v1alpha1.AnnotationRotate: "now"}
+}
+func renameKey(c *v1alpha1.OAuthClient) { c.Spec.Secret.Keys.ClientSecret = "CLIENT_SECRET" }
 
 func spoil(how func(data map[string][]byte)) func(*testing.T, *v1alpha1.OAuthClient) {
 	return func(t *testing.T, c *v1alpha1.OAuthClient) {
@@ -62,13 +71,28 @@ var stories = map[string]story{
 	},
 	"credential lost": {
 		happens: spoil(func(data map[string][]byte) { delete(data, "client_secret") }),
-		writes:  []string{updateSecret}, newOne: true,
+		writes:  []string{updateSecret, writeStatus}, newOne: true,
+	},
+	"rotation asked for": {
+		happens: specChange(askToRotate),
+		writes:  []string{updateSecret, writeStatus}, newOne: true,
+	},
+	"rotation asked for, Secret renamed": {
+		happens: specChange(func(c *v1alpha1.OAuthClient) { askToRotate(c); renameSecret(c) }),
+		writes:  []string{makeSecret, deleteSecret, writeStatus}, newOne: true,
+	},
+	"rotation due": {
+		happens: specChange(func(c *v1alpha1.OAuthClient) {
+			c.Spec.Authentication.ClientSecret.Rotation.Interval = &metav1.Duration{Duration: 2160 * time.Hour}
+		}),
+		later:  2160 * time.Hour,
+		writes: []string{updateSecret, writeStatus}, newOne: true,
 	},
 	"Secret deleted": {
 		happens: func(t *testing.T, c *v1alpha1.OAuthClient) {
 			must(t, suite.admin.Delete(t.Context(), getSecret(t, c.Namespace, c.SecretName())))
 		},
-		writes: []string{makeSecret}, newOne: true,
+		writes: []string{makeSecret, writeStatus}, newOne: true, revokes: true,
 	},
 }
 
@@ -80,6 +104,7 @@ func (s story) begin(t *testing.T, p *process, c *v1alpha1.OAuthClient) (before 
 		before = mustBeIssued(t, c)
 		s.happens(t, c)
 	}
+	p.now = noon.Add(s.later)
 	p.awaitSight(t, c)
 	return before
 }
@@ -93,6 +118,10 @@ func (s story) end(t *testing.T, c *v1alpha1.OAuthClient, before string) (all []
 	}
 	if before != "" && before != now {
 		all = append(all, before)
+		record := recordIn(*getSecret(t, c.Namespace, c.SecretName()))
+		if valid := credential.Match(before, record.Accepted(), noon.Add(s.later)) != nil; valid == s.revokes {
+			t.Errorf("%s: the credential from before is valid: %t", c.Name, valid)
+		}
 	}
 	return append(all, now)
 }
@@ -152,7 +181,9 @@ func (s story) crash(t *testing.T, n int, done bool) {
 	}
 	p.freeze()
 
-	settle(t, newProcess(t, "kubemint"), c)
+	next := newProcess(t, "kubemint")
+	next.now = noon.Add(s.later)
+	settle(t, next, c)
 	mustHaveSeen(t, seen, s.end(t, c, before))
 }
 
@@ -201,11 +232,14 @@ func TestTwoLeaders(t *testing.T) {
 			namespace := newNamespace(t)
 			seen := follow(t, namespace)
 			leaders := []*process{newProcess(t, "kubemint"), newProcess(t, "kubemint")}
+			later := noon.Add(s.later)
 			befores := make([]string, clients)
 			for i := range clients {
+				leaders[0].now, leaders[1].now = noon, noon
 				c := newClient(namespace, fmt.Sprintf("worker-%d", i))
 				must(t, suite.admin.Create(t.Context(), c))
 				befores[i] = s.begin(t, leaders[i%2], c)
+				leaders[0].now, leaders[1].now = later, later
 				leaders[(i+1)%2].awaitSight(t, c)
 				collide(t, leaders, func(p *process) error { _, err := p.reconcile(c); return err })
 				settle(t, leaders[0], c)

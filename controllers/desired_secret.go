@@ -12,6 +12,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/controllers/rotation"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/scope"
 )
@@ -84,22 +85,26 @@ func (r *OAuthClientReconciler) caCert(ctx context.Context) ([]byte, error) {
 		message: "waiting for Kubemint's certificate authority: if this lasts, see the log of the kubemint controller"}
 }
 
-// inSync reports whether a Secret from the cache, whose values are sealed, is what it should be. Keys that others added to
-// it are theirs.
-func (d *desiredSecret) inSync(sealed *corev1.Secret) bool {
+// inSync returns the record of a Secret from the cache, whose values are sealed, if it is what it should be; otherwise nil. Keys
+// that others added to it are theirs.
+func (d *desiredSecret) inSync(sealed *corev1.Secret) *credential.Record {
 	if sealed.Name != d.name || !contains(sealed.Labels, d.labels) || !contains(sealed.Annotations, d.annotations) {
-		return false
+		return nil
 	}
 	for key, value := range d.data {
 		if want := credential.Seal(value); string(sealed.Data[key]) != string(want[:]) {
-			return false
+			return nil
 		}
 	}
 	if _, there := sealed.Data[d.noCAKey]; there && d.noCAKey != "" {
-		return false // It goes if it is ours; a live read tells.
+		return nil // It goes if it is ours; a live read tells.
 	}
-	_, wellFormed := credential.Unseal(sealed.Data[d.secretKey])
-	return wellFormed
+	record := recordIn(*sealed)
+	digest, wellFormed := credential.Unseal(sealed.Data[d.secretKey])
+	if !wellFormed || record == nil || digest != record.Present.Digest {
+		return nil
+	}
+	return record
 }
 
 func contains(have, want map[string]string) bool {
@@ -112,12 +117,14 @@ func contains(have, want map[string]string) bool {
 }
 
 // build returns the Secret as it is first created.
-func (d *desiredSecret) build(clientSecret string) *corev1.Secret {
+func (d *desiredSecret) build(decision rotation.Secret) *corev1.Secret {
 	data := maps.Clone(d.data)
-	data[d.secretKey] = []byte(clientSecret)
+	data[d.secretKey] = []byte(decision.Secret)
+	annotations := maps.Clone(d.annotations)
+	annotations[v1alpha1.AnnotationCredentials] = decision.Record.String()
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
-			Namespace: d.namespace, Name: d.name, Labels: d.labels, Annotations: d.annotations,
+			Namespace: d.namespace, Name: d.name, Labels: d.labels, Annotations: annotations,
 			OwnerReferences: []metav1.OwnerReference{d.owner},
 		},
 		Type: v1alpha1.SecretTypeClientCredentials,
@@ -135,12 +142,12 @@ type changes struct {
 
 // bring returns a live Secret with everything as it should be, and what had to change. What Kubemint once wrote and the
 // OAuthClient no longer asks for is removed; what others added stays.
-func (d *desiredSecret) bring(live *corev1.Secret, clientSecret string) (*corev1.Secret, changes) {
+func (d *desiredSecret) bring(live *corev1.Secret, decision rotation.Secret) (*corev1.Secret, changes) {
 	updated := live.DeepCopy()
 	owned := ownedFields(live.ManagedFields)
 	var c changes
 
-	want := d.build(clientSecret)
+	want := d.build(decision)
 	updated.Data = merge(updated.Data, want.Data, owned.Data, "", &c, func(a, b []byte) bool { return string(a) == string(b) })
 	equal := func(a, b string) bool { return a == b }
 	updated.Labels = merge(updated.Labels, want.Labels, owned.Metadata.Labels, "label ", &c, equal)

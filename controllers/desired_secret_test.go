@@ -11,11 +11,12 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/controllers/rotation"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 )
 
 // sampleSecret returns what a Secret should be, and that Secret as Kubemint made it, with its managed fields.
-func sampleSecret() (desired *desiredSecret, live *corev1.Secret, clientSecret string) {
+func sampleSecret() (desired *desiredSecret, live *corev1.Secret, decision rotation.Secret) {
 	desired = &desiredSecret{
 		namespace: "billing", name: "worker", secretKey: "client_secret",
 		owner:       metav1.OwnerReference{Kind: "OAuthClient", Name: "worker", UID: "1"},
@@ -23,11 +24,11 @@ func sampleSecret() (desired *desiredSecret, live *corev1.Secret, clientSecret s
 		annotations: map[string]string{"note": "kept"},
 		data:        map[string][]byte{"client_id": []byte("billing.worker"), "issuer": []byte("https://kubemint.svc")},
 	}
-	clientSecret = credential.Generate()
-	live = desired.build(clientSecret)
+	decision = rotation.ClientSecret("", nil, 1, rotation.SecretPolicy{}, rotation.SecretUse{}, noon)
+	live = desired.build(decision)
 	live.ManagedFields = []metav1.ManagedFieldsEntry{managedBy(v1alpha1.ManagedBy,
 		slices.Collect(maps.Keys(live.Data)), slices.Collect(maps.Keys(live.Labels)), slices.Collect(maps.Keys(live.Annotations)))}
-	return desired, live.DeepCopy(), clientSecret
+	return desired, live.DeepCopy(), decision
 }
 
 // managedBy returns the entry by which the API server notes who wrote which keys last.
@@ -59,7 +60,7 @@ func TestInSync(t *testing.T) {
 		"as made":                       {func(*corev1.Secret) {}, true},
 		"a key of somebody else's":      {func(s *corev1.Secret) { s.Data["extra"] = []byte("theirs") }, true},
 		"a label of somebody else's":    {func(s *corev1.Secret) { s.Labels["extra"] = "theirs" }, true},
-		"another well-formed secret":    {func(s *corev1.Secret) { s.Data["client_secret"] = []byte(credential.Generate()) }, true},
+		"another well-formed secret":    {func(s *corev1.Secret) { s.Data["client_secret"] = []byte(credential.Generate()) }, false},
 		"another name":                  {func(s *corev1.Secret) { s.Name = "former" }, false},
 		"client secret gone":            {func(s *corev1.Secret) { delete(s.Data, "client_secret") }, false},
 		"client secret empty":           {func(s *corev1.Secret) { s.Data["client_secret"] = nil }, false},
@@ -71,20 +72,22 @@ func TestInSync(t *testing.T) {
 		"a label changed":               {func(s *corev1.Secret) { s.Labels["team"] = "other" }, false},
 		"a label gone":                  {func(s *corev1.Secret) { delete(s.Labels, "team") }, false},
 		"annotations gone":              {func(s *corev1.Secret) { s.Annotations = nil }, false},
+		"record gone":                   {func(s *corev1.Secret) { delete(s.Annotations, v1alpha1.AnnotationCredentials) }, false},
+		"record spoilt":                 {func(s *corev1.Secret) { s.Annotations[v1alpha1.AnnotationCredentials] += "}" }, false},
 		"data gone":                     {func(s *corev1.Secret) { s.Data = nil }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
 			desired, secret, _ := sampleSecret()
 			test.change(secret)
 			secret.Data = credential.SealData(secret.Data)
-			if got := desired.inSync(secret); got != test.want {
-				t.Errorf("inSync = %t", got)
+			if got := desired.inSync(secret) != nil; got != test.want {
+				t.Errorf("in sync: %t", got)
 			}
 		})
 	}
 	t.Run("what is not sealed is never in sync", func(t *testing.T) {
 		desired, secret, _ := sampleSecret()
-		if desired.inSync(secret) {
+		if desired.inSync(secret) != nil {
 			t.Error("it is")
 		}
 	})
@@ -93,7 +96,7 @@ func TestInSync(t *testing.T) {
 		desired.noCAKey = "ca.crt"
 		secret.Data["ca.crt"] = []byte("a certificate")
 		secret.Data = credential.SealData(secret.Data)
-		if desired.inSync(secret) {
+		if desired.inSync(secret) != nil {
 			t.Error("it is in sync")
 		}
 	})
@@ -101,7 +104,7 @@ func TestInSync(t *testing.T) {
 		desired, secret, _ := sampleSecret()
 		desired.data["scope"] = []byte{}
 		secret.Data = credential.SealData(secret.Data)
-		if desired.inSync(secret) {
+		if desired.inSync(secret) != nil {
 			t.Error("it is in sync")
 		}
 	})
@@ -115,7 +118,7 @@ func TestBring(t *testing.T) {
 		byHand  bool
 		check   func(s *corev1.Secret) bool
 	}{
-		"in sync": {check: func(s *corev1.Secret) bool { return len(s.Data) == 3 && len(s.Labels) == 2 && len(s.Annotations) == 1 }},
+		"in sync": {check: func(s *corev1.Secret) bool { return len(s.Data) == 3 && len(s.Labels) == 2 && len(s.Annotations) == 2 }},
 		"what others added stays": {
 			live: func(s *corev1.Secret) {
 				s.Data["extra"], s.Labels["extra"], s.Annotations["extra"] = []byte("x"), "x", "x"
@@ -140,7 +143,7 @@ func TestBring(t *testing.T) {
 			},
 			changes: "annotation note, issuer, label team",
 			check: func(s *corev1.Secret) bool {
-				return len(s.Data) == 2 && len(s.Labels) == 1 && len(s.Annotations) == 0
+				return len(s.Data) == 2 && len(s.Labels) == 1 && len(s.Annotations) == 1
 			},
 		},
 		"a key renamed": {
@@ -167,8 +170,8 @@ func TestBring(t *testing.T) {
 		},
 		"everything removed": {
 			live:    func(s *corev1.Secret) { s.Data, s.Labels, s.Annotations, s.ManagedFields = nil, nil, nil, nil },
-			changes: "annotation note, client_id, client_secret, issuer, label " + v1alpha1.LabelComponent + ", label team", byHand: true,
-			check: func(s *corev1.Secret) bool { return len(s.Data) == 3 && len(s.Labels) == 2 && len(s.Annotations) == 1 },
+			changes: "annotation note, annotation " + v1alpha1.AnnotationCredentials + ", client_id, client_secret, issuer, label " + v1alpha1.LabelComponent + ", label team", byHand: true,
+			check: func(s *corev1.Secret) bool { return len(s.Data) == 3 && len(s.Labels) == 2 && len(s.Annotations) == 2 },
 		},
 		"managed fields that cannot be read": {
 			desired: func(d *desiredSecret) { delete(d.data, "issuer") },
@@ -177,7 +180,7 @@ func TestBring(t *testing.T) {
 		},
 	} {
 		t.Run(name, func(t *testing.T) {
-			desired, live, clientSecret := sampleSecret()
+			desired, live, decision := sampleSecret()
 			if test.desired != nil {
 				test.desired(desired)
 			}
@@ -185,20 +188,20 @@ func TestBring(t *testing.T) {
 				test.live(live)
 			}
 			before := live.DeepCopy()
-			updated, changes := desired.bring(live, clientSecret)
+			updated, changes := desired.bring(live, decision)
 			if got := strings.Join(changes.names, ", "); got != test.changes || changes.byHand != test.byHand {
 				t.Errorf("changes %q, by hand %t; want %q, %t", got, changes.byHand, test.changes, test.byHand)
 			}
 			if !test.check(updated) {
 				t.Errorf("it came out with keys %v, labels %v, annotations %v", slices.Sorted(maps.Keys(updated.Data)), updated.Labels, updated.Annotations)
 			}
-			if string(updated.Data[desired.secretKey]) != clientSecret {
+			if string(updated.Data[desired.secretKey]) != decision.Secret {
 				t.Error("the client secret is another")
 			}
 			if len(live.Data) != len(before.Data) || len(live.Labels) != len(before.Labels) {
 				t.Error("the Secret that was read has been changed")
 			}
-			if _, more := desired.bring(updated, clientSecret); len(more.names) > 0 {
+			if _, more := desired.bring(updated, decision); len(more.names) > 0 {
 				t.Errorf("a second time changes %v", more.names)
 			}
 		})

@@ -80,6 +80,9 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if obstacle != nil {
 		return ctrl.Result{RequeueAfter: r.retryAfter(status)}, nil
 	}
+	if !outcome.next.IsZero() {
+		return ctrl.Result{RequeueAfter: max(outcome.next.Sub(r.Now()), minRetry)}, nil
+	}
 	return ctrl.Result{}, nil
 }
 
@@ -89,6 +92,13 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 		ObservedGeneration: c.Generation,
 		ClientID:           c.ClientID(),
 		SecretName:         outcome.secretName,
+		Credentials:        c.Status.Credentials,
+	}
+	switch {
+	case outcome.secretName == "":
+		status.Credentials = nil
+	case outcome.record != nil:
+		status.Credentials = credentialsStatus(outcome.record, c.Status.Credentials)
 	}
 	for _, token := range scope.Granted(c.Spec.Scopes, c.Spec.DefaultScopes).Granted.Tokens() {
 		status.GrantedScopes = append(status.GrantedScopes, v1alpha1.Scope(token))
@@ -104,6 +114,11 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 		ready.Message = "no token is issued while spec.suspend is true; the credentials are kept"
 	}
 	r.setCondition(c, &status, ready)
+	if outcome.record != nil && len(outcome.record.Previous) > 0 {
+		r.setCondition(c, &status, rotating(outcome.record, rotationPolicy(c), secretUse(c)))
+	} else if before := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRotating); before != nil && outcome.record == nil {
+		r.setCondition(c, &status, *before)
+	}
 	if obstacle != nil && obstacle.stalled {
 		r.setCondition(c, &status, metav1.Condition{Type: v1alpha1.ConditionStalled, Status: metav1.ConditionTrue,
 			Reason: obstacle.reason, Message: obstacle.message})

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -16,12 +17,16 @@ import (
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/controllers/rotation"
+	"github.com/kubemint/kubemint/tokenserver/credential"
 )
 
 // outcome is what became of an OAuthClient's Secret.
 type outcome struct {
 	// secretName is the Secret that holds the credentials now; empty where there is none.
 	secretName string
+	// record is what it says of its client secrets, and next when one of them is due to change; zero where none is.
+	record *credential.Record
+	next   time.Time
 	// message tells what was written, and event is the reason under which an event tells it; empty where nothing was. A first
 	// creation is worth no event: the condition Ready says the same.
 	event, message string
@@ -39,8 +44,12 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 		return outcome{}, err
 	}
 	followed := c.Status.ObservedGeneration == c.Generation
-	if followed && len(cached) == 1 && desired.inSync(&cached[0]) {
-		return outcome{secretName: desired.name}, nil
+	if followed && len(cached) == 1 {
+		if record := desired.inSync(&cached[0]); record != nil {
+			if due, next := rotation.Due(*record, rotationPolicy(c), secretUse(c), r.Now()); !due {
+				return outcome{secretName: desired.name, record: record, next: next}, nil
+			}
+		}
 	}
 
 	if c.Status.ObservedGeneration == 0 && c.Generation == 1 && len(cached) == 0 {
@@ -107,14 +116,15 @@ func (r *OAuthClientReconciler) liveSecrets(ctx context.Context, c *v1alpha1.OAu
 	return current, former, nil
 }
 
-// confirm fails where the cache is behind: the OAuthClient is another by now, or its spec. To follow what it was would make a
-// second credential, or undo what another replica did.
+// confirm fails where the cache is behind: the OAuthClient is another by now, or its spec, or what it asks for. To follow what it
+// was would make a second credential, or undo what another replica did.
 func (r *OAuthClientReconciler) confirm(ctx context.Context, c *v1alpha1.OAuthClient) error {
 	var live v1alpha1.OAuthClient
 	if err := r.Live.Get(ctx, client.ObjectKeyFromObject(c), &live); err != nil {
 		return fmt.Errorf("read the OAuthClient: %w", err)
 	}
-	if live.UID != c.UID || live.Generation != c.Generation || !live.DeletionTimestamp.IsZero() {
+	if live.UID != c.UID || live.Generation != c.Generation || !live.DeletionTimestamp.IsZero() ||
+		live.Annotations[v1alpha1.AnnotationRotate] != c.Annotations[v1alpha1.AnnotationRotate] {
 		return errors.New("the OAuthClient changed meanwhile") // Tried again when the cache has it.
 	}
 	return nil
@@ -137,16 +147,16 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 	} else if rival != "" {
 		return outcome{}, secretConflict("Secret %q is also wanted by OAuthClient %q, which is older: choose another spec.secret.name", desired.name, rival)
 	}
-	decision := rotation.ClientSecret(credentialIn(desired.secretKey, former...))
-	secret := desired.build(decision.Secret)
+	decision := r.decide(c, credentialIn(desired.secretKey, former...), recordIn(former...))
+	secret := desired.build(decision)
 	if err := r.Client.Create(ctx, secret); err != nil {
 		return outcome{}, writeFailed(desired.name, err)
 	}
-	result := outcome{secretName: desired.name}
+	result := outcome{secretName: desired.name, record: &decision.Record, next: decision.Next}
 	switch {
-	case len(former) > 0 && !decision.Generated:
+	case len(former) > 0:
 		result.event = v1alpha1.EventSecretRenamed
-		result.message = fmt.Sprintf("the credential moved from Secret %q to %q", former[0].Name, desired.name)
+		result.message = fmt.Sprintf("the credentials moved from Secret %q to %q", former[0].Name, desired.name)
 	case c.Status.SecretName == desired.name:
 		result.event = v1alpha1.EventSecretRepaired
 		result.message = fmt.Sprintf("Secret %q was gone: made again with a new client secret", desired.name)
@@ -164,9 +174,11 @@ func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OA
 	if !live.DeletionTimestamp.IsZero() {
 		return outcome{}, fmt.Errorf("secret %q is being deleted", live.Name) // Tried again when it is gone.
 	}
-	decision := rotation.ClientSecret(credentialIn(desired.secretKey, append([]corev1.Secret{*live}, former...)...))
-	updated, changes := desired.bring(live, decision.Secret)
-	result := outcome{secretName: desired.name}
+	held := append([]corev1.Secret{*live}, former...)
+	record := recordIn(held...)
+	decision := r.decide(c, credentialIn(desired.secretKey, held...), record)
+	updated, changes := desired.bring(live, decision)
+	result := outcome{secretName: desired.name, record: &decision.Record, next: decision.Next}
 	if len(changes.names) == 0 {
 		return result, nil
 	}
@@ -174,18 +186,25 @@ func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OA
 	if err := r.Client.Update(ctx, updated); err != nil {
 		return outcome{secretName: desired.name}, writeFailed(desired.name, err)
 	}
+	result.event, result.message = rotationTold(decision, record != nil)
+	if result.event != "" {
+		return result, nil
+	}
 	what := strings.Join(changes.names, ", ")
-	if changes.byHand && c.Status.ObservedGeneration == c.Generation {
+	// A Secret without a record is one that an earlier version of Kubemint made, and lacks what is new.
+	if changes.byHand && record != nil && c.Status.ObservedGeneration == c.Generation {
 		result.event = v1alpha1.EventSecretRepaired
 		result.message = fmt.Sprintf("Secret %q had been changed by somebody else and was made good: %s", desired.name, what)
-		if decision.Generated {
-			result.message += "; the client secret was lost, a new one was made"
-		}
 	} else {
 		result.event = v1alpha1.EventSecretUpdated
 		result.message = fmt.Sprintf("Secret %q updated: %s", desired.name, what)
 	}
 	return result, nil
+}
+
+// decide says what an OAuthClient's Secret is to hold, from the client secret and the record that are there.
+func (r *OAuthClientReconciler) decide(c *v1alpha1.OAuthClient, present string, record *credential.Record) rotation.Secret {
+	return rotation.ClientSecret(present, record, nextVersion(c), rotationPolicy(c), secretUse(c), r.Now())
 }
 
 // deleteSecrets removes Secrets of former names. The preconditions keep it from any that changed hands since they were read.

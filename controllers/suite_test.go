@@ -12,12 +12,12 @@ import (
 
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	ctrl "sigs.k8s.io/controller-runtime"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
@@ -195,7 +195,7 @@ func mustBeIssued(t *testing.T, c *v1alpha1.OAuthClient) string {
 	t.Helper()
 	ready := readyOf(t, c)
 	if ready.Reason != v1alpha1.ReasonIssued || ready.ObservedGeneration != c.Generation ||
-		c.Status.ObservedGeneration != c.Generation || c.Status.SecretName != c.SecretName() || len(c.Status.Conditions) != 1 {
+		c.Status.ObservedGeneration != c.Generation || c.Status.SecretName != c.SecretName() {
 		t.Errorf("%s has generation %d and the status %+v", c.Name, c.Generation, c.Status)
 	}
 	owned := slices.DeleteFunc(slices.Collect(maps.Values(secretsIn(t, c.Namespace))), func(s *corev1.Secret) bool { return !metav1.IsControlledBy(s, c) })
@@ -206,6 +206,17 @@ func mustBeIssued(t *testing.T, c *v1alpha1.OAuthClient) string {
 	if found := credentialsIn(owned[0]); len(found) != 1 || found[0] != value || string(owned[0].Data[string(c.Spec.Secret.Keys.ClientID)]) != c.ClientID() {
 		t.Errorf("the Secret of %s has %d credentials among its keys %v", c.Name, len(found), slices.Sorted(maps.Keys(owned[0].Data)))
 	}
+	record := recordIn(*owned[0])
+	if record == nil || record.Present.Digest != credential.DigestOf(value) || !equality.Semantic.DeepEqual(c.Status.Credentials, credentialsStatus(record, c.Status.Credentials)) {
+		t.Fatalf("%s: the Secret's record is %v, the status says %+v", c.Name, record, c.Status.Credentials)
+	}
+	conditions := 1
+	if len(record.Previous) > 0 {
+		conditions++ // Rotating
+	}
+	if len(c.Status.Conditions) != conditions {
+		t.Errorf("%s has the conditions %+v", c.Name, c.Status.Conditions)
+	}
 	return value
 }
 
@@ -215,7 +226,7 @@ func settle(t *testing.T, p *process, c *v1alpha1.OAuthClient) {
 	await(t, c.Name+" to settle", func() error {
 		before := len(p.wire.written())
 		result, err := p.reconcile(c)
-		if err == nil && result != (ctrl.Result{}) {
+		if err == nil && result.RequeueAfter > 0 && result.RequeueAfter <= maxRetry { // Later, a rotation is due.
 			err = fmt.Errorf("it is not ready: again after %v", result.RequeueAfter)
 		}
 		if written := p.wire.written()[before:]; err == nil && len(written) > 0 {

@@ -22,7 +22,7 @@ func TestClientAuthentication(t *testing.T) {
 	s := start(t, newCluster(t, map[string]string{specialID: specialSecret, "billing.colon": colonSecret,
 		"billing.plus": plusSecret, "billing.long": longSecret, "billing.huge": strings.Repeat("s", 60<<10)}))
 	s.add("billing.secretless") // As one that is registered for another method.
-	s.add("billing.empty").Credentials = []credential.Digest{{}, credential.DigestOf("")}
+	s.add("billing.empty").Credentials = []credential.Accepted{{}, {Digest: credential.DigestOf("")}}
 
 	right := post(grantType)
 	authorized := func(values ...string) request { return right.with("Authorization", values...) }

@@ -70,7 +70,7 @@ func (c *cluster) add(id string, secrets ...string) *grant.Client {
 	client := &grant.Client{ID: id, Namespace: namespace, Name: name, UID: "uid-of-" + name, Lifetime: time.Hour}
 	client.Scopes = scope.Granted([]string{"read"}, nil)
 	for _, secret := range secrets {
-		client.Credentials = append(client.Credentials, credential.DigestOf(secret))
+		client.Credentials = append(client.Credentials, credential.Accepted{Digest: credential.DigestOf(secret)})
 	}
 	c.clients[id] = client
 	return client

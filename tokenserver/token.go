@@ -151,7 +151,7 @@ func (s *Server) sign(claims *grant.Claims, audit *auditLine) (*signedToken, *oa
 
 // nobody stands for a client that is unknown, so that refusing it takes the same work as a wrong secret: one comparison, and no
 // allocation. No secret has this digest.
-var nobody = &grant.Client{Credentials: []credential.Digest{{}}}
+var nobody = &grant.Client{Credentials: []credential.Accepted{{}}}
 
 // authenticate returns the client whose secret the request shows.
 func (s *Server) authenticate(r *http.Request, form oauth2.Form, audit *auditLine) (*grant.Client, *oauth2.Error) {
@@ -165,9 +165,12 @@ func (s *Server) authenticate(r *http.Request, form oauth2.Form, audit *auditLin
 		client = nobody
 	}
 	audit.uid = client.UID
-	if !credentials.Proves(client.Credentials) {
+	now := s.Issuer.Now()
+	proved := credentials.Proved(client.Credentials, now)
+	if proved == nil {
 		return nil, oauth2.InvalidClient.Because("unknown client or wrong secret")
 	}
+	proved.Use.Mark(now)
 	return client, nil
 }
 

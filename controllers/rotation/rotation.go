@@ -8,28 +8,7 @@ import (
 	"net"
 	"slices"
 	"time"
-
-	"github.com/kubemint/kubemint/tokenserver/credential"
 )
-
-// Secret is a decision on a client secret.
-type Secret struct {
-	// Secret is the one to hold: the present one, or a new one.
-	Secret string
-	// Generated is whether it is new.
-	Generated bool
-}
-
-// ClientSecret keeps a usable client secret, and replaces any other value, or none, by a new one.
-func ClientSecret(present string) Secret {
-	if Usable(present) {
-		return Secret{Secret: present}
-	}
-	return Secret{Secret: credential.Generate(), Generated: true}
-}
-
-// Usable reports whether a value can serve as a generated client secret: the token server takes no other.
-func Usable(value string) bool { return credential.WellFormed(value) }
 
 // Certificate is a decision on a certificate.
 type Certificate struct {

@@ -8,34 +8,9 @@ import (
 	"crypto/x509/pkix"
 	"math/big"
 	"net"
-	"strings"
 	"testing"
 	"time"
-
-	"github.com/kubemint/kubemint/tokenserver/credential"
 )
-
-func TestClientSecret(t *testing.T) {
-	good := credential.Generate()
-	if got := ClientSecret(good); got.Generated || got.Secret != good {
-		t.Error("a usable client secret was not kept")
-	}
-	for name, present := range map[string]string{
-		"missing":          "",
-		"chosen by a user": "correct horse battery staple",
-		"truncated":        good[:len(good)-1],
-		"trailing newline": good + "\n",
-		"changed":          good[:20] + strings.Map(func(r rune) rune { return r ^ 1 }, good[20:21]) + good[21:],
-	} {
-		got := ClientSecret(present)
-		if !got.Generated || got.Secret == present || !Usable(got.Secret) {
-			t.Errorf("%s: generated %t, usable %t", name, got.Generated, Usable(got.Secret))
-		}
-		if again := ClientSecret(present); again.Secret == got.Secret {
-			t.Errorf("%s: two generated secrets are the same", name)
-		}
-	}
-}
 
 var start = time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)
 

@@ -7,6 +7,7 @@ import (
 	"net/http"
 	"net/url"
 	"strings"
+	"time"
 	"unicode"
 	"unicode/utf8"
 
@@ -36,9 +37,9 @@ type Credentials struct {
 // String leaves the secret out, wherever the credentials are printed.
 func (c Credentials) String() string { return string(c.Method) + " " + c.ClientID }
 
-// Proves reports whether the credentials hold the secret of any of the digests.
-func (c Credentials) Proves(digests []credential.Digest) bool {
-	return credential.Matches(c.secret, digests)
+// Proved returns the one of a client's secrets, of those that are valid now, that the credentials hold, or nil.
+func (c Credentials) Proved(accepted []credential.Accepted, now time.Time) *credential.Accepted {
+	return credential.Match(c.secret, accepted, now)
 }
 
 // Read reads the credentials of a token request from its headers and form. A request with credentials of more than one

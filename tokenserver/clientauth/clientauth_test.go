@@ -9,6 +9,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 	"unicode/utf8"
 
 	"github.com/kubemint/kubemint/tokenserver/credential"
@@ -121,7 +122,7 @@ func TestRead(t *testing.T) {
 					t.Fatalf("refused: %v", err)
 				}
 				accepted[got.Method] = true
-				if !got.Proves([]credential.Digest{credential.DigestOf(test.want.secret)}) {
+				if got.Proved(accepting(credential.DigestOf(test.want.secret)), time.Now()) == nil {
 					t.Error("the credentials do not prove the client whose secret they hold")
 				}
 			case uniform401:
@@ -150,7 +151,15 @@ func answer(err *oauth2.Error) string {
 	return seen.String()
 }
 
-func TestProves(t *testing.T) {
+func accepting(digests ...credential.Digest) []credential.Accepted {
+	var accepted []credential.Accepted
+	for _, digest := range digests {
+		accepted = append(accepted, credential.Accepted{Digest: digest})
+	}
+	return accepted
+}
+
+func TestProved(t *testing.T) {
 	secret := credential.Generate()
 	right, wrong := credential.DigestOf(secret), credential.DigestOf(credential.Generate())
 	for _, test := range []struct {
@@ -166,8 +175,8 @@ func TestProves(t *testing.T) {
 		{"A24 zero credentials", Credentials{}, []credential.Digest{{}, credential.DigestOf("")}, false},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := test.credentials.Proves(test.digests); got != test.want {
-				t.Errorf("Proves = %t", got)
+			if got := test.credentials.Proved(accepting(test.digests...), time.Now()) != nil; got != test.want {
+				t.Errorf("Proved: %t", got)
 			}
 		})
 	}

@@ -9,6 +9,8 @@ import (
 	"encoding/binary"
 	"hash/crc32"
 	"strings"
+	"sync/atomic"
+	"time"
 )
 
 const (
@@ -57,16 +59,55 @@ func DigestOf(secret string) Digest {
 	return sha256.Sum256([]byte(secret))
 }
 
-// Matches reports whether secret is that of any of the digests. It takes the same time whatever the secret, and hashes it
-// even where there is no digest, so that an unknown client takes as long to refuse as a wrong secret.
-func Matches(secret string, digests []Digest) bool {
+// Accepted is one client secret that proves a client. It is never changed once made, but for its Use.
+type Accepted struct {
+	Digest Digest
+	// Version is its number, 0 while it is in no record.
+	Version int64
+	// Expires is when it ends, in Unix seconds; 0 means that it does not.
+	Expires int64
+	Use     *Use
+}
+
+// Use is when a client secret was last used, in Unix seconds; 0 means not yet. It is safe for concurrent use.
+type Use struct {
+	last atomic.Int64
+	// Told is the last use that others were told of.
+	Told atomic.Int64
+}
+
+// useGranularity is how exact Use is, in seconds: a client in full use must not write to the memory that others read each time.
+const useGranularity = 60
+
+// Mark notes a use. A nil Use notes none.
+func (u *Use) Mark(now time.Time) {
+	if u != nil && now.Unix()-u.last.Load() >= useGranularity {
+		u.last.Store(now.Unix())
+	}
+}
+
+// Last returns when the last use was.
+func (u *Use) Last() int64 { return u.last.Load() }
+
+// Match returns the one of the client secrets that are valid now that a presented secret is, or nil. It takes the same time
+// whatever the secret, and hashes it even where there is nothing to compare it with, so that an unknown client takes as long to
+// refuse as a wrong secret.
+func Match(secret string, accepted []Accepted, now time.Time) *Accepted {
 	if len(secret) > MaxLength {
-		return false
+		return nil
 	}
 	presented := DigestOf(secret)
-	matched := 0
-	for i := range digests {
-		matched |= subtle.ConstantTimeCompare(presented[:], digests[i][:])
+	matched := 0 // One more than the index.
+	for i := range accepted {
+		equal := subtle.ConstantTimeCompare(presented[:], accepted[i].Digest[:])
+		matched = subtle.ConstantTimeSelect(equal, i+1, matched)
 	}
-	return matched == 1 && secret != ""
+	if matched == 0 || secret == "" {
+		return nil
+	}
+	match := &accepted[matched-1]
+	if match.Expires != 0 && now.Unix() >= match.Expires {
+		return nil
+	}
+	return match
 }

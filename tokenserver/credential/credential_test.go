@@ -7,6 +7,7 @@ import (
 	"regexp"
 	"strings"
 	"testing"
+	"time"
 )
 
 // spell spells a secret by the format alone, without the code under test: secrets that have been issued and the patterns of
@@ -86,7 +87,7 @@ func TestWellFormed(t *testing.T) {
 	}
 }
 
-func TestMatches(t *testing.T) {
+func TestMatch(t *testing.T) {
 	long := strings.Repeat("0123456789", 10)
 	changed73rd := long[:72] + "x" + long[73:]
 	huge := strings.Repeat("a", 60<<10)
@@ -126,11 +127,66 @@ func TestMatches(t *testing.T) {
 		{"A24 zero digest beside the right one", sample, []Digest{{}, DigestOf(sample)}, true},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			if got := Matches(test.secret, test.digests); got != test.want {
-				t.Errorf("Matches = %t", got)
+			if got := Match(test.secret, accepting(test.digests...), noon) != nil; got != test.want {
+				t.Errorf("Match: %t", got)
 			}
 		})
 	}
+}
+
+var noon = time.Date(2030, 6, 1, 12, 0, 0, 0, time.UTC)
+
+func accepting(digests ...Digest) []Accepted {
+	var accepted []Accepted
+	for i, digest := range digests {
+		accepted = append(accepted, Accepted{Digest: digest, Version: int64(i + 1), Use: new(Use)})
+	}
+	return accepted
+}
+
+// Of several secrets the one that was shown is found, and one that has ended is as good as wrong.
+func TestMatchTellsWhichAndWhen(t *testing.T) {
+	accepted := accepting(DigestOf("present"), DigestOf("before"))
+	accepted[1].Expires = noon.Unix()
+	for _, test := range []struct {
+		secret string
+		now    time.Time
+		want   int64 // 0: none
+	}{
+		{"present", noon.Add(1000 * time.Hour), 1},
+		{"before", noon.Add(-time.Second), 2},
+		{"before", noon.Add(-time.Nanosecond), 2},
+		{"before", noon, 0},
+		{"before", noon.Add(time.Hour), 0},
+		{"neither", noon.Add(-time.Hour), 0},
+	} {
+		var got int64
+		if match := Match(test.secret, accepted, test.now); match != nil {
+			got = match.Version
+		}
+		if got != test.want {
+			t.Errorf("%s at %v is version %d, want %d", test.secret, test.now, got, test.want)
+		}
+	}
+}
+
+// A client in full use writes to the shared memory once a minute at most.
+func TestUse(t *testing.T) {
+	var use Use
+	for _, step := range []struct {
+		at   time.Time
+		want time.Time
+	}{
+		{noon, noon},
+		{noon.Add(59 * time.Second), noon},
+		{noon.Add(time.Minute), noon.Add(time.Minute)},
+		{noon.Add(-time.Hour), noon.Add(time.Minute)}, // A clock that was set back.
+	} {
+		if use.Mark(step.at); use.Last() != step.want.Unix() {
+			t.Errorf("after a use at %v it is %d", step.at, use.Last())
+		}
+	}
+	(*Use)(nil).Mark(noon) // As an unknown client has none.
 }
 
 func FuzzWellFormed(f *testing.F) {

@@ -29,9 +29,6 @@ type Version struct {
 	Expires  time.Time `json:"expires,omitzero"`
 }
 
-// ValidAt reports whether the version is valid at a time.
-func (v Version) ValidAt(now time.Time) bool { return v.Expires.IsZero() || now.Before(v.Expires) }
-
 // MaxPrevious is how many client secrets from before a record holds at most.
 const MaxPrevious = 4
 
@@ -42,7 +39,7 @@ func ParseRecord(stored string) (Record, error) {
 		return Record{}, errors.New("the record of client secrets is not one that Kubemint wrote")
 	}
 	for _, previous := range record.Previous {
-		if previous.Expires.IsZero() || previous.Number < 1 || previous.Number >= record.Present.Number {
+		if previous.Expires.Unix() <= 0 || previous.Number < 1 || previous.Number >= record.Present.Number {
 			return Record{}, errors.New("the record of client secrets has one from before that never ends, or is none")
 		}
 	}
@@ -56,6 +53,16 @@ func (r Record) String() string {
 		panic("credential: a record did not encode: " + err.Error())
 	}
 	return string(text)
+}
+
+// Accepted returns the client secrets of the record, with their ends.
+func (r Record) Accepted() []Accepted {
+	accepted := make([]Accepted, 0, 1+len(r.Previous))
+	accepted = append(accepted, Accepted{Digest: r.Present.Digest, Version: r.Present.Number, Use: new(Use)})
+	for _, v := range r.Previous {
+		accepted = append(accepted, Accepted{Digest: v.Digest, Version: v.Number, Expires: v.Expires.Unix(), Use: new(Use)})
+	}
+	return accepted
 }
 
 // MarshalText implements encoding.TextMarshaler.

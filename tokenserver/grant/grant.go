@@ -22,8 +22,8 @@ type Client struct {
 	ID string
 	// Namespace, Name and UID are those of the OAuthClient.
 	Namespace, Name, UID string
-	// Credentials are the digests of the secrets that prove the client. A client without any cannot authenticate.
-	Credentials []credential.Digest
+	// Credentials are the secrets that prove the client. A client without any cannot authenticate.
+	Credentials []credential.Accepted
 	// Scopes is what the client may ask for.
 	Scopes scope.Grant
 	// Lifetime is how long its tokens are valid.

@@ -27,10 +27,10 @@ type clients struct {
 	owners map[types.NamespacedName]owner
 }
 
-// held is what counts of a Secret: the digests of the client secrets that it holds.
+// held is what counts of a Secret: the client secrets that it proves.
 type held struct {
-	name    string
-	digests []credential.Digest
+	name     string
+	accepted []credential.Accepted
 }
 
 // owner is an OAuthClient as an owner reference names it. The namespace is the Secret's own: an owner is always in the same
@@ -119,7 +119,9 @@ func (c *clients) setSecret(s *corev1.Secret) {
 		return
 	}
 	c.owners[key] = o
-	c.secrets[o] = append(without(c.secrets[o], key.Name), held{key.Name, digestsIn(s)})
+	accepted := acceptedBy(s)
+	keepUse(accepted, c.secrets[o])
+	c.secrets[o] = append(without(c.secrets[o], key.Name), held{key.Name, accepted})
 	c.join(o)
 }
 
@@ -153,13 +155,17 @@ func (c *clients) join(o owner) {
 	}
 }
 
-// credentials are the digests in a client's own Secrets: those that its UID owns, not an OAuthClient that had its name before.
-func (c *clients) credentials(entry *grant.Client) []credential.Digest {
-	var digests []credential.Digest
-	for _, s := range c.secrets[owner{entry.Namespace, entry.Name, types.UID(entry.UID)}] {
-		digests = append(digests, s.digests...)
+// credentials are those in a client's own Secrets: those that its UID owns, not an OAuthClient that had its name before.
+func (c *clients) credentials(entry *grant.Client) []credential.Accepted {
+	secrets := c.secrets[owner{entry.Namespace, entry.Name, types.UID(entry.UID)}]
+	if len(secrets) == 1 {
+		return secrets[0].accepted
 	}
-	return digests
+	var accepted []credential.Accepted
+	for _, s := range secrets {
+		accepted = append(accepted, s.accepted...)
+	}
+	return accepted
 }
 
 // clientOf returns the entry of an OAuthClient, but for its credentials: everything else comes from the OAuthClient.
@@ -193,16 +199,37 @@ func claimsOf(object *v1alpha1.OAuthClient) map[string]string {
 	return claims
 }
 
-// digestsIn returns the digests of the well-formed client secrets in a sealed Secret, under whatever key, so that renaming the
-// key refuses nobody.
-func digestsIn(secret *corev1.Secret) []credential.Digest {
-	var digests []credential.Digest
-	for _, value := range secret.Data {
-		if digest, wellFormed := credential.Unseal(value); wellFormed {
-			digests = append(digests, digest)
+// acceptedBy returns the client secrets that a sealed Secret proves: those in its record, and any well-formed one that it holds,
+// under whatever key, so that renaming the key refuses nobody, and one that the record does not know yet works at once.
+func acceptedBy(secret *corev1.Secret) []credential.Accepted {
+	var accepted []credential.Accepted
+	if stored, ok := secret.Annotations[v1alpha1.AnnotationCredentials]; ok {
+		// One that was spoilt says nothing: the controller makes it good.
+		if record, err := credential.ParseRecord(stored); err == nil {
+			accepted = record.Accepted()
 		}
 	}
-	return digests
+	for _, value := range secret.Data {
+		digest, wellFormed := credential.Unseal(value)
+		known := slices.ContainsFunc(accepted, func(a credential.Accepted) bool { return a.Digest == digest })
+		if wellFormed && !known {
+			accepted = append(accepted, credential.Accepted{Digest: digest, Use: new(credential.Use)})
+		}
+	}
+	return accepted
+}
+
+// keepUse lets client secrets that an OAuthClient's Secrets had before go on with their use.
+func keepUse(accepted []credential.Accepted, before []held) {
+	for i := range accepted {
+		for _, s := range before {
+			for _, former := range s.accepted {
+				if former.Digest == accepted[i].Digest {
+					accepted[i].Use = former.Use
+				}
+			}
+		}
+	}
 }
 
 // ownerOf returns the OAuthClient whose controller owner reference a Secret carries.

@@ -1,0 +1,125 @@
+package controllers
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/controllers/rotation"
+	"github.com/kubemint/kubemint/tokenserver/credential"
+)
+
+// rotationPolicy returns how an OAuthClient's client secret is to change over time.
+func rotationPolicy(c *v1alpha1.OAuthClient) rotation.SecretPolicy {
+	spec := c.Spec.Authentication.ClientSecret.Rotation
+	policy := rotation.SecretPolicy{
+		Overlap:      spec.Overlap.Duration,
+		RetireUnused: spec.RetireUnusedAfter.Duration,
+		Request:      c.Annotations[v1alpha1.AnnotationRotate],
+		Seed:         string(c.UID),
+	}
+	if spec.Interval != nil {
+		policy.Interval = spec.Interval.Duration
+	}
+	return policy
+}
+
+// secretUse returns what is known of who uses which version of the client secret.
+func secretUse(c *v1alpha1.OAuthClient) rotation.SecretUse {
+	use := rotation.SecretUse{Last: map[int64]time.Time{}}
+	for _, status := range c.Status.Credentials {
+		if status.LastUsed != nil {
+			use.Last[status.Version] = status.LastUsed.Time
+		}
+	}
+	return use
+}
+
+// nextVersion is the number of the first version of a client secret of which there is no record: one that was not used before.
+func nextVersion(c *v1alpha1.OAuthClient) int64 {
+	number := int64(1)
+	for _, status := range c.Status.Credentials {
+		number = max(number, status.Version+1)
+	}
+	return number
+}
+
+// recordIn returns the first record of client secrets among Secrets, or nil. One that somebody spoilt is none.
+func recordIn(secrets ...corev1.Secret) *credential.Record {
+	for i := range secrets {
+		if record, err := credential.ParseRecord(secrets[i].Annotations[v1alpha1.AnnotationCredentials]); err == nil {
+			return &record
+		}
+	}
+	return nil
+}
+
+// credentialsStatus reports the versions of a client secret, with their last uses as far as they were known before.
+func credentialsStatus(record *credential.Record, before []v1alpha1.CredentialStatus) []v1alpha1.CredentialStatus {
+	var status []v1alpha1.CredentialStatus
+	for _, version := range append([]credential.Version{record.Present}, record.Previous...) {
+		entry := v1alpha1.CredentialStatus{Version: version.Number, Created: metav1.NewTime(version.Created)}
+		if !version.Expires.IsZero() {
+			expires := metav1.NewTime(version.Expires)
+			entry.Expires = &expires
+		}
+		known := slices.IndexFunc(before, func(b v1alpha1.CredentialStatus) bool {
+			return b.Version == entry.Version && b.Created.Equal(&entry.Created)
+		})
+		if known >= 0 {
+			entry.LastUsed = before[known].LastUsed
+		}
+		status = append(status, entry)
+	}
+	return status
+}
+
+// rotating returns the condition that names what the client secrets from before wait for.
+func rotating(record *credential.Record, policy rotation.SecretPolicy, use rotation.SecretUse) metav1.Condition {
+	condition := metav1.Condition{Type: v1alpha1.ConditionRotating, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonWaitingForLastUse}
+	var messages []string
+	for _, version := range record.Previous {
+		message := fmt.Sprintf("version %d of the client secret is valid until %s", version.Number, version.Expires.Format(time.RFC3339))
+		if holders := use.Holders[version.Number]; len(holders) > 0 {
+			condition.Reason = v1alpha1.ReasonWaitingForWorkloads
+			message += ": Waiting for " + listed(holders)
+		} else {
+			message += fmt.Sprintf(", or until it has not been used for %s", policy.RetireUnused)
+		}
+		messages = append(messages, message)
+	}
+	condition.Message = strings.Join(messages, "; ")
+	return condition
+}
+
+// maxListed bounds how many names a message has.
+const maxListed = 8
+
+func listed(names []string) string {
+	if len(names) > maxListed {
+		return fmt.Sprintf("%s and %d more", strings.Join(names[:maxListed], ", "), len(names)-maxListed)
+	}
+	return strings.Join(names, ", ")
+}
+
+// rotationTold says in words, and as the reason of an event, what a decision changed; empty where it changed nothing.
+func rotationTold(decision rotation.Secret, known bool) (event, message string) {
+	present := decision.Record.Present.Number
+	switch {
+	case decision.Why != "" && known:
+		former := decision.Record.Previous
+		event, message = v1alpha1.EventSecretRotated, fmt.Sprintf("client secret version %d (%s)", present, decision.Why)
+		if len(former) > 0 {
+			message += fmt.Sprintf("; version %d is valid until %s at the latest", former[0].Number, former[0].Expires.Format(time.RFC3339))
+		}
+	case len(decision.Retired) > 0:
+		event, message = v1alpha1.EventSecretRetired, "client secret version "+strings.Trim(fmt.Sprint(decision.Retired), "[]")+
+			" is no longer valid: its overlap has passed, or nobody used it"
+	}
+	return event, message
+}

@@ -1,0 +1,151 @@
+package controllers
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"k8s.io/apimachinery/pkg/api/meta"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/credential"
+)
+
+func rotationOf(c *v1alpha1.OAuthClient) *metav1.Condition {
+	return meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRotating)
+}
+
+// used has the status say, as the token server does, that a version was used.
+func used(t *testing.T, c *v1alpha1.OAuthClient, version int64, at time.Time) {
+	t.Helper()
+	_ = readyOf(t, c) // As it is now.
+	for i := range c.Status.Credentials {
+		if c.Status.Credentials[i].Version == version {
+			c.Status.Credentials[i].LastUsed = &metav1.Time{Time: at}
+		}
+	}
+	must(t, suite.admin.Status().Update(t.Context(), c))
+}
+
+// One rotation from end to end: both secrets are valid, the status says what the old one waits for, its use keeps it, and when it
+// is no longer used it is retired. Each step is one write of the Secret and one of the status, and between them there is none.
+func TestRotation(t *testing.T) {
+	c, p := created(t), newProcess(t, "kubemint")
+	p.awaitSight(t, c)
+	settle(t, p, c)
+	first := mustBeIssued(t, c)
+	change(t, c, askToRotate)
+	p.awaitSight(t, c)
+	p.now = noon.Add(time.Hour)
+	from := len(p.wire.written())
+	settle(t, p, c)
+	second := mustBeIssued(t, c)
+	if first == second {
+		t.Fatal("it did not rotate")
+	}
+	if got := p.wire.written()[from:]; !slices.Equal(got, []string{updateSecret, writeStatus}) {
+		t.Errorf("it wrote %v", got)
+	}
+	rotating := rotationOf(c)
+	if rotating == nil || rotating.Reason != v1alpha1.ReasonWaitingForLastUse || !strings.Contains(rotating.Message, "version 1 of the client secret is valid until 2030-01-08T13:00:00Z") {
+		t.Errorf("condition %+v", rotating)
+	}
+	if !strings.Contains(p.events.all(), v1alpha1.EventSecretRotated) || strings.Contains(p.events.all(), v1alpha1.EventSecretRepaired) {
+		t.Errorf("events: %s", p.events.all())
+	}
+
+	mustWrite := func(what string, want ...string) {
+		t.Helper()
+		p.awaitSight(t, c)
+		from := len(p.wire.written())
+		settle(t, p, c)
+		if got := p.wire.written()[from:]; !slices.Equal(got, want) {
+			t.Errorf("%s: it wrote %v, want %v", what, got, want)
+		}
+	}
+	valid := func(secret string) bool {
+		record := recordIn(*getSecret(t, c.Namespace, c.Name))
+		return credential.Match(secret, record.Accepted(), p.now) != nil
+	}
+	used(t, c, 1, noon.Add(20*time.Hour))
+	p.now = noon.Add(26 * time.Hour)
+	mustWrite("used since")
+	p.now = noon.Add(45*time.Hour - 2*time.Minute)
+	mustWrite("just before it has been unused for long enough")
+	if !valid(first) || !valid(second) {
+		t.Error("one of the two is not valid")
+	}
+	result, err := p.reconcile(c)
+	if err != nil || result.RequeueAfter != 2*time.Minute {
+		t.Errorf("it looks again after %v, %v", result.RequeueAfter, err)
+	}
+	p.now = noon.Add(45 * time.Hour)
+	mustWrite("unused for long enough", updateSecret, writeStatus)
+	if valid(first) || !valid(second) || mustBeIssued(t, c) != second {
+		t.Error("the first is still valid, or the second is not")
+	}
+	if rotationOf(c) != nil || len(c.Status.Credentials) != 1 || !strings.Contains(p.events.all(), v1alpha1.EventSecretRetired) {
+		t.Errorf("status %+v, events: %s", c.Status, p.events.all())
+	}
+	p.now = noon.Add(10000 * time.Hour)
+	mustWrite("ever after")
+}
+
+// A Secret that an earlier version of Kubemint made has no record. It gets one, and keeps its credential; nobody is told of a repair.
+func TestSecretWithoutRecord(t *testing.T) {
+	c, p := created(t), newProcess(t, "kubemint")
+	p.awaitSight(t, c)
+	settle(t, p, c)
+	was := mustBeIssued(t, c)
+	secret := getSecret(t, c.Namespace, c.Name)
+	delete(secret.Annotations, v1alpha1.AnnotationCredentials)
+	must(t, suite.admin.Update(t.Context(), secret))
+	p.awaitSight(t, c)
+	settle(t, p, c)
+	if mustBeIssued(t, c) != was || strings.Contains(p.events.all(), v1alpha1.EventSecretRepaired) {
+		t.Errorf("another credential, or told as a repair: %s", p.events.all())
+	}
+}
+
+// A well-formed secret that somebody puts there, from a backup say, is the present one from then on, and what it replaced goes on
+// being valid.
+func TestSecretPutThereByHand(t *testing.T) {
+	c, p, mine := created(t), newProcess(t, "kubemint"), credential.Generate()
+	p.awaitSight(t, c)
+	settle(t, p, c)
+	was := mustBeIssued(t, c)
+	secret := getSecret(t, c.Namespace, c.Name)
+	secret.Data["client_secret"] = []byte(mine)
+	must(t, suite.admin.Update(t.Context(), secret))
+	p.awaitSight(t, c)
+	settle(t, p, c)
+	record := recordIn(*getSecret(t, c.Namespace, c.Name))
+	if mustBeIssued(t, c) != mine || credential.Match(was, record.Accepted(), p.now) == nil {
+		t.Error("it was not taken, or the one before it is not valid")
+	}
+}
+
+// A process that has seen a request which others have followed, and gone beyond, does not follow it once more (L2).
+func TestStaleRequest(t *testing.T) {
+	c := created(t)
+	seen, stale, other := follow(t, c.Namespace), newProcess(t, "kubemint"), newProcess(t, "kubemint")
+	settle(t, other, c)
+	first := mustBeIssued(t, c)
+	change(t, c, askToRotate)
+	stale.awaitSight(t, c)
+	stale.freeze()
+	other.awaitSight(t, c)
+	settle(t, other, c)
+	second := mustBeIssued(t, c)
+	change(t, c, func(c *v1alpha1.OAuthClient) { c.Annotations[v1alpha1.AnnotationRotate] = "again" })
+	other.awaitSight(t, c)
+	settle(t, other, c)
+	before := versions(t, c.Namespace)
+	if _, err := stale.reconcile(c); err == nil {
+		t.Error("it thinks that all is well")
+	}
+	mustBeUntouched(t, c.Namespace, before)
+	mustHaveSeen(t, seen, []string{first, second, mustBeIssued(t, c)})
+}
