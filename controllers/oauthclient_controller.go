@@ -3,7 +3,6 @@ package controllers
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"time"
@@ -136,17 +135,11 @@ func (r *OAuthClientReconciler) setCondition(c *v1alpha1.OAuthClient, status *v1
 	status.Conditions = append(status.Conditions, condition)
 }
 
-// applyStatus writes the status by server-side apply. The resourceVersion keeps it from an object that
-// changed since it was read, or was deleted and made anew (of a custom resource, the status subresource ignores a UID).
+// applyStatus writes the status by server-side apply, to the object as it was read.
 func (r *OAuthClientReconciler) applyStatus(ctx context.Context, c *v1alpha1.OAuthClient, status v1alpha1.OAuthClientStatus) error {
-	patch, err := json.Marshal(map[string]any{
-		"apiVersion": v1alpha1.GroupVersion.String(),
-		"kind":       "OAuthClient",
-		"metadata":   map[string]any{"name": c.Name, "namespace": c.Namespace, "resourceVersion": c.ResourceVersion},
-		"status":     status,
-	})
+	patch, err := c.StatusPatch(status)
 	if err != nil {
-		return fmt.Errorf("encode the status: %w", err)
+		return err
 	}
 	target := &v1alpha1.OAuthClient{ObjectMeta: metav1.ObjectMeta{Name: c.Name, Namespace: c.Namespace}}
 	err = r.Client.Status().Patch(ctx, target, client.RawPatch(types.ApplyPatchType, patch), client.ForceOwnership)

@@ -113,7 +113,11 @@ func rotationTold(decision rotation.Secret, known bool) (event, message string) 
 	switch {
 	case decision.Why != "" && known:
 		former := decision.Record.Previous
-		event, message = v1alpha1.EventSecretRotated, fmt.Sprintf("client secret version %d (%s)", present, decision.Why)
+		event = v1alpha1.EventSecretRotated
+		if decision.Lost {
+			event = v1alpha1.EventSecretRepaired
+		}
+		message = fmt.Sprintf("client secret version %d (%s)", present, decision.Why)
 		if len(former) > 0 {
 			message += fmt.Sprintf("; version %d is valid until %s at the latest", former[0].Number, former[0].Expires.Format(time.RFC3339))
 		}

@@ -43,8 +43,8 @@ type Secret struct {
 	Record credential.Record
 	// Why is the reason for a new version; empty where there is none.
 	Why string
-	// Generated is whether the secret was made here, and Lost whether the one before it is valid no more.
-	Generated bool
+	// Generated is whether the secret was made here, and Lost whether that is because somebody spoilt or removed the one before.
+	Generated, Lost bool
 	// Retired are the versions from before that are valid no more.
 	Retired []int64
 	// Next is when to look again; zero where nothing is due.
@@ -80,6 +80,7 @@ func ClientSecret(present string, record *credential.Record, number int64, polic
 			Present: credential.Version{Number: number, Digest: credential.DigestOf(decision.Secret), Created: now}}
 	case !Usable(present):
 		decision.generate("the one before was lost")
+		decision.Lost = true
 		decision.replace(*record, policy, now)
 	case credential.DigestOf(present) != record.Present.Digest:
 		decision.Why = "somebody else put it there"

@@ -237,7 +237,10 @@ func BenchmarkMemory(b *testing.B) {
 		for i := range count {
 			client := oauthClient(fmt.Sprintf("client-%06d", i), types.UID(fmt.Sprintf("01234567-89ab-cdef-0123-%012d", i)), "invoices:read", "invoices:write")
 			c.set(client)
-			c.setSecret(secret("billing", client.Name, client, value))
+			s := secret("billing", client.Name, client, value)
+			s.Annotations = map[string]string{v1alpha1.AnnotationCredentials: credential.Record{
+				Present: credential.Version{Number: 1, Digest: credential.DigestOf(value), Created: noon}}.String()}
+			c.setSecret(s)
 		}
 		b.ReportMetric(float64(heap()-before)/count, "B/client")
 		runtime.KeepAlive(c)

@@ -23,7 +23,7 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
-// Registry is a read-only view of the cluster. While the API server is away it goes on serving what it last saw.
+// Registry is a view of the cluster. It writes nothing but when client secrets were last used. While the API server is away it goes on serving what it last saw.
 type Registry struct {
 	namespace string
 	log       *slog.Logger
@@ -52,7 +52,7 @@ func New(config *rest.Config, scheme *runtime.Scheme, namespace string, log *slo
 	return r, nil
 }
 
-// Run watches until the context ends.
+// Run watches, and reports the last uses of client secrets, until the context ends.
 func (r *Registry) Run(ctx context.Context) error {
 	var views sync.WaitGroup
 	views.Go(func() {
@@ -61,6 +61,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	views.Go(func() {
 		r.secrets.follow(ctx, r.api, &corev1.Secret{}, func() client.ObjectList { return &corev1.SecretList{} }, v1alpha1.LabelComponent)
 	})
+	views.Go(func() { r.tellUses(ctx) })
 	views.Wait()
 	return nil
 }

@@ -1,0 +1,142 @@
+package registry
+
+import (
+	"context"
+	"fmt"
+	"slices"
+	"time"
+
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
+	"k8s.io/client-go/util/flowcontrol"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/credential"
+	"github.com/kubemint/kubemint/tokenserver/grant"
+)
+
+const (
+	// lookForUses is how often the registry looks for uses of client secrets that nobody was told of.
+	lookForUses = 10 * time.Second
+	// tellUseAfter is how much later than the one in the status a use must be to be told: a status is written once in that time,
+	// however many replicas saw the client, and never without a request.
+	tellUseAfter = time.Hour
+	// tellPerSecond bounds the writes, for when many clients come at once.
+	tellPerSecond = 50
+)
+
+// tellUses reports in the status of OAuthClients when their client secrets were last used, until the context ends.
+func (r *Registry) tellUses(ctx context.Context) {
+	limiter := flowcontrol.NewTokenBucketRateLimiter(tellPerSecond, tellPerSecond)
+	ticker := time.NewTicker(lookForUses)
+	defer ticker.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-ticker.C:
+		}
+		for _, entry := range r.clients.withUntoldUses() {
+			if limiter.Wait(ctx) != nil {
+				return
+			}
+			if err := r.tellUse(ctx, entry); err != nil && ctx.Err() == nil {
+				r.log.Warn("last use of client secrets not reported, trying again later", "client", entry.ID, "error", err)
+				break // What stands in the way of one, stands in the way of all.
+			}
+		}
+	}
+}
+
+// withUntoldUses returns the clients of which a secret was used long enough after the last use that the status tells of.
+func (c *clients) withUntoldUses() []*grant.Client {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	var untold []*grant.Client
+	for _, entry := range c.entries {
+		last, told := int64(0), int64(0)
+		for _, accepted := range entry.Credentials {
+			if accepted.Version > 0 {
+				last, told = max(last, accepted.Use.Last()), max(told, accepted.Use.Told.Load())
+			}
+		}
+		if isUntold(last, told) {
+			untold = append(untold, entry)
+		}
+	}
+	return untold
+}
+
+// isUntold reports whether the last use of any of a client's secrets is so much later than the last one that the status tells of,
+// both in Unix seconds, that it is worth a write.
+func isUntold(last, told int64) bool { return last-told >= int64(tellUseAfter.Seconds()) }
+
+// tellUse reports the uses of one client's secrets, unless another replica has. The status is read live, and applied as a whole with
+// the field manager of the controllers: none of them undoes what the other one wrote.
+func (r *Registry) tellUse(ctx context.Context, entry *grant.Client) error {
+	var object v1alpha1.OAuthClient
+	key := client.ObjectKey{Namespace: entry.Namespace, Name: entry.Name}
+	if err := r.api.Get(ctx, key, &object); err != nil {
+		return client.IgnoreNotFound(err)
+	}
+	if object.UID != types.UID(entry.UID) {
+		return nil
+	}
+	status := object.Status.DeepCopy()
+	if noteUses(status.Credentials, entry.Credentials) {
+		patch, err := object.StatusPatch(*status)
+		if err != nil {
+			return err
+		}
+		target := &v1alpha1.OAuthClient{ObjectMeta: metav1.ObjectMeta{Name: entry.Name, Namespace: entry.Namespace}}
+		err = r.api.Status().Patch(ctx, target, client.RawPatch(types.ApplyPatchType, patch), client.ForceOwnership, client.FieldOwner(v1alpha1.ManagedBy))
+		if apierrors.IsConflict(err) {
+			return nil // Next time, as nothing was noted as told.
+		}
+		if client.IgnoreNotFound(err) != nil {
+			return fmt.Errorf("apply the status: %w", err)
+		}
+	}
+	noteTold(status.Credentials, entry.Credentials)
+	return nil
+}
+
+// noteUses brings the last uses in a status up to date if they are too far behind, and reports whether they were.
+func noteUses(status []v1alpha1.CredentialStatus, accepted []credential.Accepted) bool {
+	last, told := int64(0), int64(0)
+	updated := slices.Clone(status)
+	for i := range updated {
+		use := int64(0)
+		if updated[i].LastUsed != nil {
+			use = updated[i].LastUsed.Unix()
+			told = max(told, use)
+		}
+		for j := range accepted {
+			if accepted[j].Version == updated[i].Version {
+				use = max(use, accepted[j].Use.Last())
+			}
+		}
+		if use > 0 {
+			updated[i].LastUsed = &metav1.Time{Time: time.Unix(use, 0)}
+			last = max(last, use)
+		}
+	}
+	if !isUntold(last, told) {
+		return false
+	}
+	copy(status, updated)
+	return true
+}
+
+// noteTold remembers which uses the status tells of. A version that is not in it yet has its turn later.
+func noteTold(status []v1alpha1.CredentialStatus, accepted []credential.Accepted) {
+	for i := range status {
+		for j := range accepted {
+			if accepted[j].Version == status[i].Version && status[i].LastUsed != nil {
+				accepted[j].Use.Told.Store(status[i].LastUsed.Unix())
+			}
+		}
+	}
+}

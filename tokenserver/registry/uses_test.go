@@ -1,0 +1,149 @@
+package registry
+
+import (
+	"slices"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/credential"
+)
+
+// rotated returns a Secret as the cache holds it, that went from one client secret to another.
+func rotated(owner *v1alpha1.OAuthClient, from, to string, overlap time.Duration) *corev1.Secret {
+	s := secret("billing", "s", owner, to)
+	s.Annotations = map[string]string{v1alpha1.AnnotationCredentials: credential.Record{
+		Present:  credential.Version{Number: 2, Digest: credential.DigestOf(to), Created: noon},
+		Previous: []credential.Version{{Number: 1, Digest: credential.DigestOf(from), Created: noon.Add(-time.Hour), Replaced: noon, Expires: noon.Add(overlap)}},
+	}.String()}
+	return s
+}
+
+// Before, while and after a rotation is seen, both its secrets prove the client; the old one until its overlap has passed.
+func TestRotationProves(t *testing.T) {
+	worker, from, to := oauthClient("worker", "uid-1", "read"), credential.Generate(), credential.Generate()
+	c := newClients()
+	c.set(worker)
+	before := secret("billing", "s", worker, from)
+	c.setSecret(before)
+	if !c.proves("billing.worker", from) {
+		t.Error("before, it does not prove")
+	}
+	c.setSecret(rotated(worker, from, to, time.Hour))
+	if !c.proves("billing.worker", from) || !c.proves("billing.worker", to) || len(c.get("billing.worker").Credentials) != 2 {
+		t.Error("one of the two does not prove")
+	}
+	c.setSecret(rotated(worker, from, to, 0))
+	if c.proves("billing.worker", from) || !c.proves("billing.worker", to) {
+		t.Error("the overlap does not end")
+	}
+	spoilt := rotated(worker, from, to, time.Hour)
+	spoilt.Annotations[v1alpha1.AnnotationCredentials] += "}"
+	c.setSecret(spoilt)
+	if c.proves("billing.worker", from) || !c.proves("billing.worker", to) {
+		t.Error("a spoilt record counts, or keeps the Secret's own value from counting")
+	}
+	// What it held when somebody overwrote it is still known by its record.
+	spoilt = rotated(worker, from, to, time.Hour)
+	spoilt.Data = credential.SealData(map[string][]byte{"any_key": []byte("hunter2")})
+	c.setSecret(spoilt)
+	if !c.proves("billing.worker", to) {
+		t.Error("a spoilt value refuses those who have the right one")
+	}
+	c.deleteSecret(spoilt)
+	if c.proves("billing.worker", from) || c.proves("billing.worker", to) {
+		t.Error("a deleted Secret proves")
+	}
+}
+
+// The use of a client secret outlives whatever happens to the objects that it stands in.
+func TestUseIsKept(t *testing.T) {
+	worker, from, to := oauthClient("worker", "uid-1", "read"), credential.Generate(), credential.Generate()
+	c := newClients()
+	c.setSecret(rotated(worker, from, to, time.Hour))
+	c.set(worker)
+	credential.Match(from, c.get("billing.worker").Credentials, noon).Use.Mark(noon)
+	lastUse := func() (last int64) {
+		return credential.Match(from, c.get("billing.worker").Credentials, noon).Use.Last()
+	}
+	c.set(worker)
+	c.setSecret(rotated(worker, from, to, 2*time.Hour))
+	renamed := rotated(worker, from, to, time.Hour)
+	renamed.Name = "renamed"
+	c.setSecret(renamed)
+	c.deleteSecret(rotated(worker, from, to, time.Hour))
+	if lastUse() != noon.Unix() {
+		t.Errorf("the last use is %d", lastUse())
+	}
+}
+
+// A status is written once an hour at most, whoever saw the client, and never without a request.
+func TestNoteUses(t *testing.T) {
+	at := func(minute int) *metav1.Time {
+		return &metav1.Time{Time: noon.Add(time.Duration(minute) * time.Minute)}
+	}
+	never := (*metav1.Time)(nil)
+	for name, test := range map[string]struct {
+		told [2]*metav1.Time // of versions 2 and 1
+		uses [2]*metav1.Time
+		want [2]*metav1.Time
+		due  bool
+	}{
+		"never used":                         {due: false},
+		"first use":                          {uses: [2]*metav1.Time{at(0)}, want: [2]*metav1.Time{at(0)}, due: true},
+		"again, not yet an hour later":       {told: [2]*metav1.Time{at(0)}, uses: [2]*metav1.Time{at(59)}, want: [2]*metav1.Time{at(0)}},
+		"again, an hour later":               {told: [2]*metav1.Time{at(0)}, uses: [2]*metav1.Time{at(60)}, want: [2]*metav1.Time{at(60)}, due: true},
+		"told by another replica":            {told: [2]*metav1.Time{at(60)}, uses: [2]*metav1.Time{at(60)}, want: [2]*metav1.Time{at(60)}},
+		"another replica saw it later":       {told: [2]*metav1.Time{at(200)}, uses: [2]*metav1.Time{at(60)}, want: [2]*metav1.Time{at(200)}},
+		"two versions, one write":            {told: [2]*metav1.Time{never, at(0)}, uses: [2]*metav1.Time{at(70), at(59)}, want: [2]*metav1.Time{at(70), at(59)}, due: true},
+		"a new version, told within an hour": {told: [2]*metav1.Time{never, at(0)}, uses: [2]*metav1.Time{at(10), never}, want: [2]*metav1.Time{never, at(0)}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			var status []v1alpha1.CredentialStatus
+			var accepted []credential.Accepted
+			for i, version := range []int64{2, 1} {
+				status = append(status, v1alpha1.CredentialStatus{Version: version, LastUsed: test.told[i]})
+				accepted = append(accepted, credential.Accepted{Version: version, Use: new(credential.Use)})
+				if test.uses[i] != nil {
+					accepted[i].Use.Mark(test.uses[i].Time)
+				}
+			}
+			if got := noteUses(status, accepted); got != test.due {
+				t.Errorf("a write: %t", got)
+			}
+			if !slices.EqualFunc(status, test.want[:], func(s v1alpha1.CredentialStatus, want *metav1.Time) bool { return s.LastUsed.Equal(want) }) {
+				t.Errorf("status %+v", status)
+			}
+			noteTold(status, accepted)
+			if test.due && noteUses(status, accepted) {
+				t.Error("and once more")
+			}
+		})
+	}
+}
+
+func TestWithUntoldUses(t *testing.T) {
+	c := newClients()
+	for _, name := range []string{"asks", "quiet"} {
+		owner := oauthClient(name, "1", "read")
+		c.set(owner)
+		s := rotated(owner, credential.Generate(), credential.Generate(), time.Hour)
+		s.Name = name
+		c.setSecret(s)
+	}
+	if got := c.withUntoldUses(); len(got) != 0 {
+		t.Errorf("nobody has asked yet: %v", got)
+	}
+	credentials := c.get("billing.asks").Credentials
+	credentials[1].Use.Mark(noon)
+	if got := c.withUntoldUses(); len(got) != 1 || got[0].Name != "asks" {
+		t.Errorf("%v", got)
+	}
+	noteTold([]v1alpha1.CredentialStatus{{Version: 1, LastUsed: &metav1.Time{Time: noon}}}, credentials)
+	if got := c.withUntoldUses(); len(got) != 0 {
+		t.Errorf("it was told: %v", got)
+	}
+}
