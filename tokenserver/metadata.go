@@ -7,17 +7,12 @@ import (
 	"fmt"
 	"net/http"
 	"strconv"
-	"time"
 
 	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
-
-// PublishedMaxAge is how long verifiers may keep the key set and the metadata. No key may sign before it has been published
-// for that long.
-const PublishedMaxAge = 5 * time.Minute
 
 // document is the authorization server's metadata (RFC 8414, section 2). response_types_supported is left out, though it
 // is named as required there: this server has no authorization endpoint, and section 3.2 forbids an empty list.
@@ -65,7 +60,7 @@ func (s *Server) published(contentType string, content func(*signing.Ring) []byt
 		etag := `"` + base64.RawURLEncoding.EncodeToString(digest[:12]) + `"`
 		header := w.Header()
 		header.Set("Content-Type", contentType)
-		header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(PublishedMaxAge.Seconds())))
+		header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(signing.PublishedMaxAge.Seconds())))
 		header.Set("ETag", etag)
 		header.Set("X-Content-Type-Options", "nosniff")
 		if r.Header.Get("If-None-Match") == etag {

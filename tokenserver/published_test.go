@@ -42,7 +42,7 @@ func TestPublishedDocuments(t *testing.T) {
 	for name, path := range documents {
 		contentType := map[bool]string{true: "application/jwk-set+json", false: "application/json"}[name == "JWKS"]
 		want := http.Header{
-			"Cache-Control":          {fmt.Sprintf("public, max-age=%d", int(tokenserver.PublishedMaxAge.Seconds()))},
+			"Cache-Control":          {fmt.Sprintf("public, max-age=%d", int(signing.PublishedMaxAge.Seconds()))},
 			"Content-Type":           {contentType},
 			"X-Content-Type-Options": {"nosniff"},
 		}

@@ -133,7 +133,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 
 // sign returns a token for what was granted: a new one, or, within the window of reuse, the one from before.
 func (s *Server) sign(claims *grant.Claims, audit *auditLine) (*signedToken, *oauth2.Error) {
-	key := s.Registry.Ring().Active()
+	key := s.Registry.Ring().Signer(s.Issuer.Now())
 	if token := s.reuse.find(claims, key.ID); token != nil {
 		audit.token, audit.reused = token, true
 		return token, nil

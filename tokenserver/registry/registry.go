@@ -27,9 +27,11 @@ import (
 type Registry struct {
 	namespace string
 	log       *slog.Logger
+	now       func() time.Time
 	api       client.WithWatch
 	clients   *clients
 	ring      atomic.Pointer[signing.Ring]
+	ringValid atomic.Bool
 	cert      atomic.Pointer[tls.Certificate]
 	lastEvent atomic.Pointer[time.Time]
 
@@ -44,7 +46,7 @@ func New(config *rest.Config, scheme *runtime.Scheme, namespace string, log *slo
 	if err != nil {
 		return nil, fmt.Errorf("set up the registry's client: %w", err)
 	}
-	r := &Registry{namespace: namespace, log: log, api: api, clients: newClients()}
+	r := &Registry{namespace: namespace, log: log, now: time.Now, api: api, clients: newClients()}
 	r.oauthClients = view[*v1alpha1.OAuthClient]{
 		seal: func(*v1alpha1.OAuthClient) {}, replace: r.clients.replace, set: r.clients.set, delete: r.clients.delete, seen: r.noteEvent}
 	r.secrets = view[*corev1.Secret]{
@@ -88,6 +90,10 @@ func (r *Registry) noteEvent() {
 // Ring returns the signing keys, or nil before they have been seen.
 func (r *Registry) Ring() *signing.Ring { return r.ring.Load() }
 
+// RingValid reports whether the signing keys that were last seen are in use: not before they have been seen, and not while they
+// cannot be read and the last good ones are used.
+func (r *Registry) RingValid() bool { return r.ringValid.Load() }
+
 // Ready reports whether every client has been seen once and a key is there to sign with.
 func (r *Registry) Ready() bool {
 	return r.oauthClients.synced.Load() && r.secrets.synced.Load() && r.ring.Load() != nil
@@ -127,15 +133,19 @@ func (r *Registry) setSecret(secret *corev1.Secret) {
 	r.clients.setSecret(secret)
 }
 
-// setRing takes over the signing keys. Bad key material never replaces good.
+// setRing takes over the signing keys, as a replica that published others before. Bad key material never replaces good.
 func (r *Registry) setRing(secret *corev1.Secret) {
 	ring, err := signing.ParseRing(secret.Data[v1alpha1.SigningKeysKey])
+	r.ringValid.Store(err == nil)
 	if err != nil {
 		r.log.Error("signing keys not usable, keeping the last good ones", "secret", secret.Name, "error", err)
 		return
 	}
-	if previous := r.ring.Swap(ring); previous == nil || previous.Active().ID != ring.Active().ID {
-		r.log.Info("signing key active", "kid", ring.Active().ID, "algorithm", ring.Active().Algorithm)
+	now, previous := r.now(), r.ring.Load()
+	ring = ring.TakeOver(previous, now)
+	r.ring.Store(ring) // Nobody else does: one view follows the Secrets.
+	if previous == nil || previous.Active().ID != ring.Active().ID {
+		r.log.Info("signing key active", "kid", ring.Active().ID, "algorithm", ring.Active().Algorithm, "signsNow", ring.Signer(now).ID)
 	}
 }
 

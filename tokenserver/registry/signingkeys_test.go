@@ -22,7 +22,7 @@ func TestK07BadSigningKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Registry{namespace: "kubemint-system", log: slog.New(slog.DiscardHandler), clients: newClients()}
+	r := &Registry{namespace: "kubemint-system", log: slog.New(slog.DiscardHandler), now: time.Now, clients: newClients()}
 	r.oauthClients.synced.Store(true)
 	r.secrets.synced.Store(true)
 	set := func(keys []byte) {

@@ -86,6 +86,12 @@ func (k *Key) Activate(now time.Time) {
 	k.Activated = now.UTC().Truncate(time.Second)
 }
 
+// Retire ends the key's signing. It stays published.
+func (k *Key) Retire(now time.Time) {
+	k.State = Retired
+	k.Retired = now.UTC().Truncate(time.Second)
+}
+
 // jwk is a public key as a JSON Web Key (RFC 7517, section 4; RFC 7518, section 6).
 type jwk struct {
 	KeyType   string `json:"kty"`

@@ -10,14 +10,27 @@ import (
 // Ring is the keys of an issuer. A ring that was parsed or made by NewRing has exactly one active key, and is never changed.
 type Ring struct {
 	Keys []Key
+	// Followed is what administrators have asked for and got.
+	Followed Followed
 
 	active    *Key
 	published []byte
+	handover
+}
+
+// Followed is the last requests that a ring followed, each by the value that was asked with. They are stored with the keys, so that
+// none is followed twice.
+type Followed struct {
+	// Rotate is a request for a new key.
+	Rotate string `json:"rotate,omitempty"`
+	// Revoke is the kid of a key that was to be taken out.
+	Revoke string `json:"revoke,omitempty"`
 }
 
 // storedRing is the ring as its Secret holds it.
 type storedRing struct {
-	Keys []storedKey `json:"keys"`
+	Keys     []storedKey `json:"keys"`
+	Followed Followed    `json:"followed,omitzero"`
 }
 
 // keySet is a JWK Set (RFC 7517, section 5).
@@ -86,12 +99,17 @@ func ParseRing(stored []byte) (*Ring, error) {
 		}
 		keys[i] = key
 	}
-	return NewRing(keys...)
+	ring, err := NewRing(keys...)
+	if err != nil {
+		return nil, err
+	}
+	ring.Followed = parsed.Followed
+	return ring, nil
 }
 
 // Marshal returns the ring as its Secret holds it, private keys included.
 func (r *Ring) Marshal() ([]byte, error) {
-	stored := storedRing{Keys: make([]storedKey, len(r.Keys))}
+	stored := storedRing{Keys: make([]storedKey, len(r.Keys)), Followed: r.Followed}
 	for i := range r.Keys {
 		var err error
 		if stored.Keys[i], err = r.Keys[i].store(); err != nil {
@@ -101,7 +119,7 @@ func (r *Ring) Marshal() ([]byte, error) {
 	return json.Marshal(stored)
 }
 
-// Active returns the key that signs.
+// Active returns the key that signs, on every replica that has published it for long enough (see TakeOver).
 func (r *Ring) Active() *Key { return r.active }
 
 // JWKS returns the key set that verifiers fetch: the public halves of all keys (RFC 7517, section 5).
