@@ -5,6 +5,7 @@ import (
 	"crypto/ecdsa"
 	"crypto/elliptic"
 	"crypto/rand"
+	"crypto/sha256"
 	"crypto/tls"
 	"crypto/x509"
 	"crypto/x509/pkix"
@@ -13,15 +14,15 @@ import (
 	"fmt"
 	"math/big"
 	"net"
+	"strings"
 	"time"
 )
 
-// Lifetimes of certificates, and how far their beginning is dated back for clients whose clocks are behind.
-const (
-	authorityLifetime = 10 * 365 * 24 * time.Hour
-	servingLifetime   = 90 * 24 * time.Hour
-	backdate          = time.Hour
-)
+// authorityName begins the common name of every CA that is made here; it is all of it where an earlier version made it.
+const authorityName = "Kubemint CA"
+
+// backdate is how far the beginning of a certificate is dated back for clients whose clocks are behind, unless it lives but briefly.
+const backdate = time.Hour
 
 // keyPair is a certificate with its private key, ECDSA P-256 where it was made here: a handshake costs a third of RSA's.
 type keyPair struct {
@@ -29,34 +30,36 @@ type keyPair struct {
 	key  crypto.Signer
 }
 
-// newAuthority makes a self-signed CA.
-func newAuthority(now time.Time) (*keyPair, error) {
+// newAuthority makes a self-signed CA. No two have one name, so that who trusts several of them finds the right one by it.
+func newAuthority(now time.Time, lifetime time.Duration) (*keyPair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make the key of a certificate authority: %w", err)
 	}
-	return (&keyPair{key: key}).renewAuthority(now)
-}
-
-// renewAuthority returns the CA with a new certificate for the same key. What it signed verifies with the old certificate and
-// with the new one, so that clients may learn of it at any time before the old one expires.
-func (p *keyPair) renewAuthority(now time.Time) (*keyPair, error) {
+	public, err := x509.MarshalPKIXPublicKey(key.Public())
+	if err != nil {
+		return nil, fmt.Errorf("encode the key of a certificate authority: %w", err)
+	}
+	digest := sha256.Sum256(public)
 	template := &x509.Certificate{
-		Subject:               pkix.Name{CommonName: "Kubemint CA"},
+		Subject:               pkix.Name{CommonName: fmt.Sprintf("%s %s %x", authorityName, now.UTC().Format(time.DateOnly), digest[:4])},
 		IsCA:                  true,
 		BasicConstraintsValid: true,
 		MaxPathLenZero:        true,
 		KeyUsage:              x509.KeyUsageCertSign | x509.KeyUsageCRLSign | x509.KeyUsageDigitalSignature,
 	}
-	if p.cert != nil { // A CA that somebody provided keeps its name, and the identifier of its key, by which OpenSSL goes.
-		template.Subject, template.RawSubject = p.cert.Subject, p.cert.RawSubject
-		template.SubjectKeyId = p.cert.SubjectKeyId
-	}
-	return sign(template, template, p.key, p.key, now, authorityLifetime)
+	return sign(template, template, key, key, now, lifetime)
+}
+
+// selfMade reports whether a CA is one of Kubemint's own, and not one that somebody provided.
+func selfMade(cert *x509.Certificate) bool {
+	name := cert.Subject.CommonName
+	return (name == authorityName || strings.HasPrefix(name, authorityName+" ")) &&
+		len(cert.Subject.Names) == 1 && cert.CheckSignatureFrom(cert) == nil
 }
 
 // issueServing makes a serving certificate for hosts, signed by the CA.
-func (p *keyPair) issueServing(hosts []string, now time.Time) (*keyPair, error) {
+func (p *keyPair) issueServing(hosts []string, now time.Time, lifetime time.Duration) (*keyPair, error) {
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
 		return nil, fmt.Errorf("make the key of a serving certificate: %w", err)
@@ -73,7 +76,7 @@ func (p *keyPair) issueServing(hosts []string, now time.Time) (*keyPair, error) 
 			template.DNSNames = append(template.DNSNames, host)
 		}
 	}
-	return sign(template, p.cert, key, p.key, now, servingLifetime)
+	return sign(template, p.cert, key, p.key, now, lifetime)
 }
 
 // sign completes a template into a certificate for key, signed by parent.
@@ -83,7 +86,7 @@ func sign(template, parent *x509.Certificate, key, parentKey crypto.Signer, now 
 		return nil, fmt.Errorf("make a serial number: %w", err)
 	}
 	template.SerialNumber = serial
-	template.NotBefore = now.Add(-backdate)
+	template.NotBefore = now.Add(-min(backdate, lifetime/10))
 	template.NotAfter = now.Add(lifetime)
 	if template != parent && template.NotAfter.After(parent.NotAfter) {
 		template.NotAfter = parent.NotAfter
@@ -124,9 +127,24 @@ func parseAuthority(certPEM, keyPEM []byte) (*keyPair, error) {
 	return pair, nil
 }
 
-func (p *keyPair) certPEM() []byte {
-	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: p.cert.Raw})
+// parseCertificate parses the first certificate of a PEM; nil where there is none.
+func parseCertificate(certPEM []byte) *x509.Certificate {
+	block, _ := pem.Decode(certPEM)
+	if block == nil || block.Type != "CERTIFICATE" {
+		return nil
+	}
+	cert, err := x509.ParseCertificate(block.Bytes)
+	if err != nil {
+		return nil
+	}
+	return cert
 }
+
+func certPEM(cert *x509.Certificate) []byte {
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: cert.Raw})
+}
+
+func (p *keyPair) certPEM() []byte { return certPEM(p.cert) }
 
 func (p *keyPair) keyPEM() ([]byte, error) {
 	der, err := x509.MarshalPKCS8PrivateKey(p.key)

@@ -22,7 +22,7 @@ var hosts = []string{"kubemint.svc", "localhost", "192.0.2.1", "2001:db8::1"}
 
 func mustAuthority(t *testing.T, now time.Time) *keyPair {
 	t.Helper()
-	ca, err := newAuthority(now)
+	ca, err := newAuthority(now, defaultLifetimes.Authority)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -31,26 +31,24 @@ func mustAuthority(t *testing.T, now time.Time) *keyPair {
 
 func mustServing(t *testing.T, ca *keyPair, now time.Time, hosts ...string) *keyPair {
 	t.Helper()
-	pair, err := ca.issueServing(hosts, now)
+	pair, err := ca.issueServing(hosts, now, defaultLifetimes.Serving)
 	if err != nil {
 		t.Fatal(err)
 	}
 	return pair
 }
 
-func mustRenew(t *testing.T, ca *keyPair, now time.Time) *keyPair {
-	t.Helper()
-	renewed, err := ca.renewAuthority(now)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return renewed
-}
-
 // verify verifies a serving certificate as a client that trusts one CA does.
 func verify(cert, ca *x509.Certificate, host string, now time.Time, usage x509.ExtKeyUsage) error {
+	return verifyWith(cert, []*x509.Certificate{ca}, host, now, usage)
+}
+
+// verifyWith verifies a serving certificate as a client that trusts several CAs does.
+func verifyWith(cert *x509.Certificate, bundle []*x509.Certificate, host string, now time.Time, usage x509.ExtKeyUsage) error {
 	roots := x509.NewCertPool()
-	roots.AddCert(ca)
+	for _, ca := range bundle {
+		roots.AddCert(ca)
+	}
 	_, err := cert.Verify(x509.VerifyOptions{DNSName: host, Roots: roots, CurrentTime: now, KeyUsages: []x509.ExtKeyUsage{usage}})
 	return err
 }
@@ -80,7 +78,7 @@ func TestServingCertificateVerifies(t *testing.T) {
 	if pair.cert.IsCA || pair.cert.KeyUsage != x509.KeyUsageDigitalSignature {
 		t.Errorf("CA %t, key usage %b", pair.cert.IsCA, pair.cert.KeyUsage)
 	}
-	if want := noon.Add(servingLifetime); !pair.cert.NotAfter.Equal(want) {
+	if want := noon.Add(defaultLifetimes.Serving); !pair.cert.NotAfter.Equal(want) {
 		t.Errorf("it expires %v, want %v", pair.cert.NotAfter, want)
 	}
 	if again := mustServing(t, ca, noon, hosts...); again.cert.SerialNumber.Cmp(pair.cert.SerialNumber) == 0 || publicKey(again) == publicKey(pair) {
@@ -98,7 +96,7 @@ func TestAuthority(t *testing.T) {
 	if !ca.cert.IsCA || !ca.cert.BasicConstraintsValid || ca.cert.MaxPathLen != 0 || !ca.cert.MaxPathLenZero {
 		t.Errorf("CA %t, path length %d", ca.cert.IsCA, ca.cert.MaxPathLen)
 	}
-	if want := noon.Add(authorityLifetime); !ca.cert.NotAfter.Equal(want) {
+	if want := noon.Add(defaultLifetimes.Authority); !ca.cert.NotAfter.Equal(want) {
 		t.Errorf("it expires %v, want %v", ca.cert.NotAfter, want)
 	}
 	// Nobody verifies a serving certificate that outlives its CA.
@@ -108,39 +106,60 @@ func TestAuthority(t *testing.T) {
 	}
 }
 
-// Renewing a CA needs no bundle: either certificate of the CA verifies what it signed before and after.
-func TestRenewedAuthority(t *testing.T) {
-	selfMade := mustAuthority(t, noon)
-	provided := providedAuthority(t)
-	for name, old := range map[string]*keyPair{"self-made": selfMade, "provided, with a key and name of another kind": provided} {
-		t.Run(name, func(t *testing.T) {
-			before := mustServing(t, old, noon, hosts...)
-			now := noon.Add(30 * 24 * time.Hour)
-			renewed := mustRenew(t, old, now)
-			after := mustServing(t, renewed, now, hosts...)
+// While a CA changes, clients trust two: they are told apart by name and key identifier, by which verifiers of other kinds go, and what
+// either signed verifies with both.
+func TestTwoAuthorities(t *testing.T) {
+	first, second := mustAuthority(t, noon), mustAuthority(t, noon)
+	if bytes.Equal(first.cert.RawSubject, second.cert.RawSubject) || bytes.Equal(first.cert.SubjectKeyId, second.cert.SubjectKeyId) {
+		t.Errorf("both are %s with the key identifier %x", first.cert.Subject, first.cert.SubjectKeyId)
+	}
+	for _, ca := range []*keyPair{first, second} {
+		pair := mustServing(t, ca, noon, hosts...)
+		if len(ca.cert.SubjectKeyId) == 0 || !bytes.Equal(pair.cert.AuthorityKeyId, ca.cert.SubjectKeyId) {
+			t.Errorf("it names the key %x, its CA's is %x", pair.cert.AuthorityKeyId, ca.cert.SubjectKeyId)
+		}
+		for _, bundle := range [][]*x509.Certificate{{first.cert, second.cert}, {second.cert, first.cert}} {
+			if err := verifyWith(pair.cert, bundle, "localhost", noon, x509.ExtKeyUsageServerAuth); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+}
 
-			if publicKey(renewed) != publicKey(old) || !bytes.Equal(renewed.cert.RawSubject, old.cert.RawSubject) {
-				t.Error("its key or subject changed")
-			}
-			// Go verifies without them; OpenSSL refuses a certificate and a CA whose key identifiers differ.
-			for _, cert := range []*x509.Certificate{renewed.cert, old.cert} {
-				if !bytes.Equal(cert.SubjectKeyId, before.cert.AuthorityKeyId) || !bytes.Equal(cert.SubjectKeyId, after.cert.AuthorityKeyId) {
-					t.Errorf("key identifier %x of the CA, %x before, %x after", cert.SubjectKeyId, before.cert.AuthorityKeyId, after.cert.AuthorityKeyId)
-				}
-			}
-			if bytes.Equal(renewed.cert.Raw, old.cert.Raw) || !renewed.cert.NotAfter.Equal(now.Add(authorityLifetime)) {
-				t.Errorf("it expires %v", renewed.cert.NotAfter)
-			}
-			for name, err := range map[string]error{
-				"signed before, new CA certificate": verify(before.cert, renewed.cert, "localhost", now, x509.ExtKeyUsageServerAuth),
-				"signed after, old CA certificate":  verify(after.cert, old.cert, "localhost", now, x509.ExtKeyUsageServerAuth),
-				"signed after, new CA certificate":  verify(after.cert, renewed.cert, "localhost", now, x509.ExtKeyUsageServerAuth),
-			} {
-				if err != nil {
-					t.Errorf("%s: %v", name, err)
-				}
-			}
-		})
+func TestSelfMade(t *testing.T) {
+	own := mustAuthority(t, noon)
+	named := func(subject pkix.Name) *keyPair {
+		key := own.key
+		template := &x509.Certificate{Subject: subject, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+		pair, err := sign(template, template, key, key, noon, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair
+	}
+	intermediate := func() *keyPair {
+		template := &x509.Certificate{Subject: pkix.Name{CommonName: "Kubemint CA"}, IsCA: true, BasicConstraintsValid: true, KeyUsage: x509.KeyUsageCertSign}
+		provided := providedAuthority(t)
+		pair, err := sign(template, provided.cert, own.key, provided.key, noon, time.Hour)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return pair
+	}
+	for name, test := range map[string]struct {
+		ca   *keyPair
+		want bool
+	}{
+		"made here":                 {own, true},
+		"by an earlier version":     {named(pkix.Name{CommonName: "Kubemint CA"}), true},
+		"of another name":           {providedAuthority(t), false},
+		"of a longer name":          {named(pkix.Name{CommonName: "Kubemint CAs"}), false},
+		"of an organization":        {named(pkix.Name{CommonName: "Kubemint CA", Organization: []string{"Example"}}), false},
+		"an intermediate, its name": {intermediate(), false},
+	} {
+		if got := selfMade(test.ca.cert); got != test.want {
+			t.Errorf("%s: %t", name, got)
+		}
 	}
 }
 

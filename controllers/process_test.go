@@ -74,8 +74,11 @@ func newProcess(t *testing.T, namespace string) *process {
 		Client: writer, Live: parts.GetAPIReader(), Events: p.events, Namespace: namespace, Now: clock,
 		Issuer: Issuer{URL: "https://kubemint.svc", TokenURL: "https://kubemint.svc/oauth2/token", CACert: []byte{}},
 	}
-	p.certificates = &CertificatesReconciler{Client: writer, Events: p.events, Namespace: namespace, Hosts: hosts, Now: clock}
-	p.signingKeys = &SigningKeysReconciler{Client: writer, Events: p.events, Namespace: namespace, Algorithm: signing.ES256, Now: clock}
+	p.certificates = &CertificatesReconciler{Client: writer, Live: parts.GetAPIReader(), Events: p.events, Namespace: namespace, Hosts: hosts, Now: clock}
+	p.signingKeys = &SigningKeysReconciler{
+		Client: writer, Live: parts.GetAPIReader(), Events: p.events, Namespace: namespace, Now: clock,
+		Policy: SigningKeyPolicy(signing.ES256, 90*24*time.Hour),
+	}
 	return p
 }
 

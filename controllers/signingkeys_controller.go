@@ -6,8 +6,6 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
-	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
 	ctrl "sigs.k8s.io/controller-runtime"
@@ -16,17 +14,36 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/controllers/rotation"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
-// SigningKeysReconciler sees to it that the issuer has signing keys, in a Secret of Kubemint's own namespace.
+// SigningKeysReconciler keeps the issuer's signing keys, in a Secret of Kubemint's own namespace: it makes the first one, and has
+// others follow it.
 type SigningKeysReconciler struct {
-	Client    client.Client
+	Client client.Client
+	// Live reads from the API server, not from the cache.
+	Live      client.Reader
 	Events    events.EventRecorder
 	Namespace string
-	// Algorithm is that of a key that is made.
-	Algorithm signing.Algorithm
+	Policy    rotation.RingPolicy
 	Now       func() time.Time
+}
+
+// Times in the life of a signing key.
+const (
+	// signingKeyLead is how long a key is published before it signs. Verifiers need signing.PublishedMaxAge of it; the rest is for replicas
+	// that see it late.
+	signingKeyLead = time.Hour
+	// signingKeyKeep is how long a key stays published after it was retired: the longest lifetime that a token can have (24 h by the
+	// CRD), signing.MaxHandover, and an hour for clocks that differ.
+	signingKeyKeep = 24*time.Hour + signing.MaxHandover + time.Hour
+)
+
+// SigningKeyPolicy is how signing keys come and go, by the algorithm that is configured and how long a key signs; 0 means until
+// somebody asks for another.
+func SigningKeyPolicy(algorithm signing.Algorithm, interval time.Duration) rotation.RingPolicy {
+	return rotation.RingPolicy{Algorithm: algorithm, Interval: interval, Lead: signingKeyLead, Keep: signingKeyKeep}
 }
 
 // SetupWithManager starts keeping the signing keys.
@@ -43,66 +60,113 @@ func (r *SigningKeysReconciler) key() types.NamespacedName {
 	return types.NamespacedName{Namespace: r.Namespace, Name: v1alpha1.SigningKeysSecretName}
 }
 
-// Reconcile makes the ring if there is none. One that cannot be read is left alone: tokens may be out that only its keys
-// verify, and the token servers go on with the last good one.
+// Reconcile makes the ring if there is none, and otherwise moves it on, by one write for each step. A ring that cannot be read is left
+// alone: tokens may be out that only its keys verify, and the token servers go on with the last good one.
 func (r *SigningKeysReconciler) Reconcile(ctx context.Context, _ ctrl.Request) (ctrl.Result, error) {
-	var secret corev1.Secret
-	err := r.Client.Get(ctx, r.key(), &secret)
-	if apierrors.IsNotFound(err) {
-		return ctrl.Result{}, r.create(ctx)
+	secret := ownedSecret(r.key(), v1alpha1.ComponentSigningKeys, v1alpha1.SecretTypeSigningKeys)
+	if err := readOwn(ctx, r.Live, secret); err != nil {
+		return ctrl.Result{}, err
 	}
-	if err != nil {
-		return ctrl.Result{}, fmt.Errorf("read the signing keys: %w", err)
+	if secret.ResourceVersion == "" {
+		return r.create(ctx, secret)
 	}
 	ring, err := signing.ParseRing(secret.Data[v1alpha1.SigningKeysKey])
 	if err != nil {
-		r.Events.Eventf(&secret, nil, corev1.EventTypeWarning, "SigningKeysInvalid", "ReadSigningKeys",
-			"the signing keys cannot be read (%v): restore the Secret from a backup, or delete it to have a new key made; tokens that were issued before will then no longer verify", err)
-		log.FromContext(ctx).Error(err, "signing keys cannot be read", "secret", secret.Name)
-		return ctrl.Result{RequeueAfter: maxRetry}, nil
+		return r.leaveAlone(ctx, secret, err)
 	}
-	if active := ring.Active(); active.Algorithm != r.Algorithm {
-		log.FromContext(ctx).Info("active signing key is of another algorithm than configured and stays in use",
-			"kid", active.ID, "algorithm", active.Algorithm, "configured", r.Algorithm)
+	asked := signing.Followed{
+		Rotate: secret.Annotations[v1alpha1.AnnotationRotate], Revoke: secret.Annotations[v1alpha1.AnnotationRevoke],
 	}
-	return ctrl.Result{}, nil
+	decision, err := rotation.Ring(ring, r.Policy, asked, r.Now())
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := r.store(ctx, secret, ring, decision); err != nil {
+		return ctrl.Result{}, err
+	}
+	r.tell(ctx, secret, decision)
+	return lookAgain(decision.Next, r.Now()), nil
 }
 
 // create makes the ring with a first key. Creating never overwrites a ring that another replica made meanwhile.
-func (r *SigningKeysReconciler) create(ctx context.Context) error {
-	ring, err := signing.NewRingWithKey(r.Algorithm, r.Now())
+func (r *SigningKeysReconciler) create(ctx context.Context, secret *corev1.Secret) (ctrl.Result, error) {
+	ring, err := signing.NewRingWithKey(r.Policy.Algorithm, r.Now())
 	if err != nil {
-		return err
+		return ctrl.Result{}, err
 	}
+	if err := r.put(secret, ring); err != nil {
+		return ctrl.Result{}, err
+	}
+	if err := writeOwn(ctx, r.Client, secret); err != nil {
+		return ctrl.Result{}, err
+	}
+	log.FromContext(ctx).Info("signing key made", "kid", ring.Active().ID, "algorithm", r.Policy.Algorithm)
+	return ctrl.Result{}, nil // It is seen when the cache shows it, and looked at then.
+}
+
+// put puts a ring into its Secret, with what is to be said of it.
+func (r *SigningKeysReconciler) put(secret *corev1.Secret, ring *signing.Ring) error {
 	stored, err := ring.Marshal()
 	if err != nil {
 		return err
 	}
-	secret := ownedSecret(r.key(), v1alpha1.ComponentSigningKeys, v1alpha1.SecretTypeSigningKeys)
-	secret.Data = map[string][]byte{v1alpha1.SigningKeysKey: stored}
-	if err := r.Client.Create(ctx, secret); err != nil {
-		return explainUnlabelled(secret, err)
+	if secret.Data == nil {
+		secret.Data = map[string][]byte{}
 	}
-	log.FromContext(ctx).Info("signing key made", "kid", ring.Active().ID, "algorithm", r.Algorithm)
+	secret.Data[v1alpha1.SigningKeysKey] = stored
+	describe(secret, rotation.RingStatus(ring, r.Policy))
 	return nil
 }
 
-// ownedSecret returns one of Kubemint's own Secrets, still without data.
-func ownedSecret(key types.NamespacedName, component string, secretType corev1.SecretType) *corev1.Secret {
-	return &corev1.Secret{
-		ObjectMeta: metav1.ObjectMeta{Namespace: key.Namespace, Name: key.Name, Labels: map[string]string{
-			v1alpha1.LabelManagedBy: v1alpha1.ManagedBy,
-			v1alpha1.LabelComponent: component,
-		}},
-		Type: secretType,
+// store writes what was decided, if anything was, or what is said of the ring, if that is no longer true.
+func (r *SigningKeysReconciler) store(ctx context.Context, secret *corev1.Secret, ring *signing.Ring, decision rotation.RingDecision) error {
+	if decision.Ring == nil {
+		if !describe(secret, rotation.RingStatus(ring, r.Policy)) {
+			return nil
+		}
+	} else if err := r.put(secret, decision.Ring); err != nil {
+		return err
 	}
+	return writeOwn(ctx, r.Client, secret)
 }
 
-// explainUnlabelled adds the remedy where a Secret cannot be made because one without Kubemint's label has its name.
-func explainUnlabelled(secret *corev1.Secret, err error) error {
-	if apierrors.IsAlreadyExists(err) {
-		return fmt.Errorf("secret %s/%s exists but is not seen yet: if this lasts, it lacks the label %s=%s: %w",
-			secret.Namespace, secret.Name, v1alpha1.LabelComponent, secret.Labels[v1alpha1.LabelComponent], err)
+// leaveAlone says, in an event and once on the Secret, that the ring cannot be read and what to do. The error quotes no key.
+func (r *SigningKeysReconciler) leaveAlone(ctx context.Context, secret *corev1.Secret, cause error) (ctrl.Result, error) {
+	explanation := fmt.Sprintf("the signing keys cannot be read (%v), and the last good ones are used where they are still known: restore the Secret from a backup, or delete it to have a new key made; tokens that were issued before will then no longer verify", cause)
+	if describe(secret, explanation) {
+		if err := writeOwn(ctx, r.Client, secret); err != nil {
+			return ctrl.Result{}, err
+		}
 	}
-	return fmt.Errorf("create Secret %s/%s: %w", secret.Namespace, secret.Name, err)
+	r.Events.Eventf(secret, nil, corev1.EventTypeWarning, v1alpha1.EventSigningKeysInvalid, "ReadSigningKeys", "%s", explanation)
+	log.FromContext(ctx).Error(cause, "signing keys cannot be read", "secret", secret.Name)
+	return ctrl.Result{RequeueAfter: maxRetry}, nil
+}
+
+// tell tells of each change, after it was written.
+func (r *SigningKeysReconciler) tell(ctx context.Context, secret *corev1.Secret, decision rotation.RingDecision) {
+	for i := range decision.Changes {
+		change := &decision.Changes[i]
+		key := change.Key
+		event := func(eventType, reason, note string, args ...any) {
+			r.Events.Eventf(secret, nil, eventType, reason, "RotateSigningKeys", note, args...)
+		}
+		switch change.Action {
+		case rotation.Prepare:
+			event(corev1.EventTypeNormal, v1alpha1.EventSigningKeyPrepared, "signing key %s (%s) is published, and signs from %s: %s",
+				key.ID, key.Algorithm, key.Created.Add(r.Policy.Lead).Format(time.RFC3339), change.Why)
+		case rotation.Activate:
+			event(corev1.EventTypeNormal, v1alpha1.EventSigningKeyActivated, "signing key %s (%s) signs from now on: %s", key.ID, key.Algorithm, change.Why)
+		case rotation.Remove:
+			event(corev1.EventTypeNormal, v1alpha1.EventSigningKeyRemoved, "signing key %s is no longer published: %s", key.ID, change.Why)
+		case rotation.Revoke:
+			event(corev1.EventTypeWarning, v1alpha1.EventSigningKeyRevoked, "signing key %s is no longer published: %s. Its tokens are refused once verifiers have fetched the key set again, after %s at most",
+				key.ID, change.Why, signing.PublishedMaxAge)
+		case rotation.Ignore: // What stands there by mistake might be a secret.
+			event(corev1.EventTypeWarning, v1alpha1.EventSigningKeyUnknown, "the annotation %s names no key that is in the ring, and nothing was revoked: the keys are named in %s",
+				v1alpha1.AnnotationRevoke, v1alpha1.AnnotationStatus)
+			continue
+		}
+		log.FromContext(ctx).Info("signing key changed", "action", change.Action, "kid", key.ID, "algorithm", key.Algorithm, "why", change.Why)
+	}
 }

@@ -2,6 +2,7 @@ package controllers
 
 import (
 	"context"
+	"reflect"
 	"strings"
 	"testing"
 
@@ -48,22 +49,26 @@ func TestSigningKeys(t *testing.T) {
 		}
 		mustBeUntouched(t, namespace, before)
 	})
-	t.Run("kept when another algorithm is configured", func(t *testing.T) {
-		leaders[0].signingKeys.Algorithm = signing.RS256
-		keep(t, leaders[0])
-		mustBeUntouched(t, namespace, before)
-	})
 	t.Run("left alone when spoilt", func(t *testing.T) {
 		p := leaders[1]
 		changeSecret(t, namespace, v1alpha1.SigningKeysSecretName, func(s *corev1.Secret) {
 			ring := s.Data[v1alpha1.SigningKeysKey]
 			s.Data[v1alpha1.SigningKeysKey] = ring[:len(ring)-20]
 		})
-		spoilt := versions(t, namespace)
+		spoilt := getSecret(t, namespace, v1alpha1.SigningKeysSecretName)
 		if result := keep(t, p); result.RequeueAfter != maxRetry {
 			t.Errorf("it looks again in %v", result.RequeueAfter)
 		}
-		mustBeUntouched(t, namespace, spoilt)
+		described := getSecret(t, namespace, v1alpha1.SigningKeysSecretName)
+		if !reflect.DeepEqual(described.Data, spoilt.Data) {
+			t.Error("it was written")
+		}
+		if status := described.Annotations[v1alpha1.AnnotationStatus]; !strings.Contains(status, "cannot be read") || strings.Contains(status, "PRIVATE KEY") {
+			t.Errorf("status %q", status)
+		}
+		left := versions(t, namespace)
+		keep(t, p)
+		mustBeUntouched(t, namespace, left)
 		events := p.events.all()
 		if !strings.Contains(events, "Warning SigningKeysInvalid") || !strings.Contains(events, "restore the Secret from a backup, or delete it") {
 			t.Errorf("events: %s", events)

@@ -49,8 +49,15 @@ const (
 
 	// SigningKeysKey is the key under which the signing keys Secret holds the ring.
 	SigningKeysKey = "ring.json"
-	// CACertificateKey is the conventional key of a CA certificate beside tls.crt and tls.key.
+	// CACertificateKey is the conventional key of a CA certificate beside tls.crt and tls.key. While the CA changes, it holds several.
 	CACertificateKey = "ca.crt"
+	// NextCertificateKey and NextPrivateKeyKey are, beside those of the CA that signs, the keys of the one that is to follow it.
+	NextCertificateKey = "next.crt"
+	NextPrivateKeyKey  = "next.key"
+	// PreviousCertificateKey is the key of the certificate of the CA that signed before.
+	PreviousCertificateKey = "previous.crt"
+	// RotationKey is the key of what is remembered of a certificate's rotation: when it came, and which request was followed.
+	RotationKey = "rotation.json"
 )
 
 // Secret types. A Secret's type is immutable.

@@ -19,7 +19,6 @@ import (
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/controllers"
-	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=system,resources=leases,verbs=get;create;update
@@ -129,14 +128,14 @@ func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) err
 	writer := client.WithFieldOwner(manager.GetClient(), v1alpha1.ManagedBy)
 	recorder := manager.GetEventRecorder(v1alpha1.ManagedBy)
 	if err := (&controllers.SigningKeysReconciler{
-		Client: writer, Events: recorder, Namespace: c.options.namespace,
-		Algorithm: signing.Algorithm(c.options.algorithm), Now: time.Now,
+		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
+		Policy: c.options.signingKeyPolicy(), Now: time.Now,
 	}).SetupWithManager(manager); err != nil {
 		return err
 	}
 	if c.options.tlsMode == tlsManaged {
 		if err := (&controllers.CertificatesReconciler{
-			Client: writer, Events: recorder, Namespace: c.options.namespace,
+			Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
 			Hosts: c.options.tlsHosts, Now: time.Now,
 		}).SetupWithManager(manager); err != nil {
 			return err

@@ -13,6 +13,8 @@ import (
 
 	"github.com/spf13/pflag"
 
+	"github.com/kubemint/kubemint/controllers"
+	"github.com/kubemint/kubemint/controllers/rotation"
 	"github.com/kubemint/kubemint/tokenserver"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
@@ -22,6 +24,13 @@ const (
 	tlsManaged  = "managed"
 	tlsFiles    = "files"
 	tlsDisabled = "disabled"
+)
+
+// Bounds of --signing-key-rotation. A key stays published for a good day after it signed, so that with shorter intervals the key set
+// would fill; ten years are as good as never.
+const (
+	minKeyRotation = 24 * time.Hour
+	maxKeyRotation = 10 * 365 * 24 * time.Hour
 )
 
 // serviceAccountNamespace is where a pod finds the namespace it runs in.
@@ -35,6 +44,7 @@ type options struct {
 	issuer          string
 	defaultAudience string
 	algorithm       string
+	keyRotation     time.Duration
 
 	tokenAddress   string
 	healthAddress  string
@@ -59,7 +69,8 @@ type options struct {
 func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.issuer, "issuer", "", "URL of the issuer, the iss of every token: https, as clients and resource servers reach it (required)")
 	flags.StringVar(&o.defaultAudience, "default-audience", "", "aud of tokens (default: the issuer's URL)")
-	flags.StringVar(&o.algorithm, "signing-algorithm", string(signing.ES256), "algorithm of a signing key that is made: ES256 or RS256")
+	flags.StringVar(&o.algorithm, "signing-algorithm", string(signing.ES256), "algorithm that tokens are signed with: ES256 or RS256; a change rotates the signing key, so that the other algorithm signs an hour later")
+	flags.DurationVar(&o.keyRotation, "signing-key-rotation", 90*24*time.Hour, "how long a signing key signs before another one follows: 24h to 87600h; 0 means until somebody asks for it (docs/rotation.md)")
 
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster (default: $KUBECONFIG, else the pod's service account)")
 	flags.StringVar(&o.namespace, "namespace", "", "namespace of Kubemint's own Secrets and lease (default: $POD_NAMESPACE, else the pod's)")
@@ -106,6 +117,9 @@ func (o *options) complete() error {
 	if o.algorithm != string(signing.ES256) && o.algorithm != string(signing.RS256) {
 		return fmt.Errorf("--signing-algorithm is %q: write ES256 or RS256", o.algorithm)
 	}
+	if o.keyRotation != 0 && (o.keyRotation < minKeyRotation || o.keyRotation > maxKeyRotation) {
+		return fmt.Errorf("--signing-key-rotation is %s: write 24h to 87600h, or 0 to rotate on request only", o.keyRotation)
+	}
 	if o.workers < 1 || o.workers > 100 {
 		return fmt.Errorf("--workers is %d: write a number from 1 to 100", o.workers)
 	}
@@ -119,6 +133,11 @@ func (o *options) complete() error {
 		return fmt.Errorf("--log-format is %q: write json or text", o.logFormat)
 	}
 	return nil
+}
+
+// signingKeyPolicy is how signing keys come and go.
+func (o *options) signingKeyPolicy() rotation.RingPolicy {
+	return controllers.SigningKeyPolicy(signing.Algorithm(o.algorithm), o.keyRotation)
 }
 
 // completeIssuer checks the issuer's URL (RFC 8414, section 2: https, no query, no fragment).

@@ -200,7 +200,7 @@ func walk(t *testing.T, random *rand.Rand) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		lives[ring.Active().ID].signed = now // Until now, at least.
+		lives[ring.Active().ID].signed = now            // Until now, at least.
 		if decision.Ring != nil && random.IntN(4) > 0 { // Else the write failed.
 			mustObserveL7(t, policy, ring, decision.Ring, lives, now)
 			for _, change := range decision.Changes {

@@ -1,3 +1,5 @@
+// Package rotation decides, as pure functions with a clock, what is to be done with client secrets, signing keys and certificates:
+// from what is and the time, to what to do, why, and when to look again.
 package rotation
 
 import (
@@ -162,12 +164,4 @@ func (p SecretPolicy) retiresAt(version credential.Version, use SecretUse) time.
 		lastUse = version.Replaced
 	}
 	return earlier(version.Expires, lastUse.Add(p.RetireUnused))
-}
-
-// earlier returns the earlier of two times, of which the zero time is none.
-func earlier(a, b time.Time) time.Time {
-	if a.IsZero() || !b.IsZero() && b.Before(a) {
-		return b
-	}
-	return a
 }
