@@ -111,7 +111,7 @@ func TestOtherRelease(t *testing.T) {
 
 func TestArguments(t *testing.T) {
 	const unchanged = "--issuer=https://kubemint.kubemint-system.svc " +
-		"--signing-algorithm=ES256 --tls-mode=managed --workers=10 --shutdown-delay=5s --log-level=INFO --log-format=json"
+		"--signing-algorithm=ES256 --signing-key-rotation=2160h --tls-mode=managed --workers=10 --shutdown-delay=5s --log-level=INFO --log-format=json"
 	tests := map[string]struct {
 		set  []string
 		want string // the whole command line
@@ -123,10 +123,10 @@ func TestArguments(t *testing.T) {
 		},
 		"everything": {
 			[]string{
-				"issuer.defaultAudience=internal apis", "signing.algorithm=RS256", "tls.hosts={id.example.com,10.0.0.1,::1}",
+				"issuer.defaultAudience=internal apis", "signing.algorithm=RS256", "signing.rotation=720h", "tls.hosts={id.example.com,10.0.0.1,::1}",
 				"workers=100", "shutdownDelaySeconds=60", "logLevel=DEBUG", "logFormat=text",
 			},
-			"--issuer=https://kubemint.kubemint-system.svc --default-audience=internal apis --signing-algorithm=RS256 " +
+			"--issuer=https://kubemint.kubemint-system.svc --default-audience=internal apis --signing-algorithm=RS256 --signing-key-rotation=720h " +
 				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --shutdown-delay=60s --log-level=DEBUG --log-format=text",
 		},
 		"certificate from a Secret": {
@@ -284,6 +284,7 @@ func TestRefused(t *testing.T) {
 		"issuer with a slash":    {[]string{"issuer.url=https://id.example.com/"}, "at '/issuer/url'"},
 		"issuer with a query":    {[]string{"issuer.url=https://id.example.com?team=a"}, "at '/issuer/url'"},
 		"signing algorithm":      {[]string{"signing.algorithm=EdDSA"}, "value must be one of 'ES256', 'RS256'"},
+		"signing key rotation":   {[]string{"signing.rotation=23h"}, "at '/signing/rotation'"},
 		"TLS mode":               {[]string{"tls.mode=off"}, "value must be one of 'managed', 'files', 'disabled'"},
 		"host with a port":       {[]string{"tls.hosts={id.example.com:443}"}, "at '/tls/hosts/0'"},
 		"workers":                {[]string{"workers=0"}, "minimum: got 0, want 1"},

@@ -372,7 +372,8 @@ func TestMetrics(t *testing.T) {
 	}
 	kid := signingKeyID(t)
 	for _, line := range []string{
-		`kubemint_signing_key_info{algorithm="ES256",kid="` + kid + `"} 1`,
+		`kubemint_signing_key_info{algorithm="ES256",kid="` + kid + `",state="active"} 1`,
+		`kubemint_signing_keys_valid 1`,
 		`kubemint_panics_total 0`,
 	} {
 		if !strings.Contains(body, line+"\n") {

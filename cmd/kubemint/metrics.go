@@ -8,6 +8,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 	ctrlmetrics "sigs.k8s.io/controller-runtime/pkg/metrics"
 
+	"github.com/kubemint/kubemint/controllers/rotation"
 	"github.com/kubemint/kubemint/tokenserver"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
@@ -26,10 +27,11 @@ type metrics struct {
 type seen interface {
 	Count() int
 	Ring() *signing.Ring
+	RingValid() bool
 	LastEvent() time.Time
 }
 
-func newMetrics(clients seen) *metrics {
+func newMetrics(clients seen, keys rotation.RingPolicy, certificate getCertificate) *metrics {
 	m := &metrics{
 		registry: prometheus.NewRegistry(),
 		requests: prometheus.NewCounterVec(prometheus.CounterOpts{
@@ -51,7 +53,7 @@ func newMetrics(clients seen) *metrics {
 			Help: "Requests, for tokens or public documents, that a bug ended.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.signing, m.panics, signingKeyInfo{clients}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.registry.MustRegister(m.requests, m.durations, m.signing, m.panics, signingKeys{clients, keys}, servingCertificate{certificate}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "kubemint_clients",
 		Help: "OAuthClients that the token server knows.",
 	}, func() float64 { return float64(clients.Count()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -75,23 +77,6 @@ func unixSeconds(t time.Time) float64 {
 		return 0
 	}
 	return float64(t.UnixMilli()) / 1000
-}
-
-// signingKeyInfo tells which key signs, from the registry at each scrape, so that no key that signed before is left behind.
-type signingKeyInfo struct{ seen }
-
-var signingKeyDesc = prometheus.NewDesc("kubemint_signing_key_info",
-	"The key that signs tokens now, as 1.", []string{"kid", "algorithm"}, nil)
-
-// Describe implements prometheus.Collector.
-func (signingKeyInfo) Describe(descriptions chan<- *prometheus.Desc) { descriptions <- signingKeyDesc }
-
-// Collect implements prometheus.Collector.
-func (i signingKeyInfo) Collect(values chan<- prometheus.Metric) {
-	if ring := i.Ring(); ring != nil {
-		key := ring.Active()
-		values <- prometheus.MustNewConstMetric(signingKeyDesc, prometheus.GaugeValue, 1, key.ID, string(key.Algorithm))
-	}
 }
 
 func (m *metrics) handler() http.Handler {

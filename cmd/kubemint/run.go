@@ -64,7 +64,7 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 	if err != nil {
 		return err
 	}
-	metrics := newMetrics(clients)
+	metrics := newMetrics(clients, o.signingKeyPolicy(), getCertificate)
 	server, err := tokenserver.New(tokenserver.Config{
 		Issuer:         issuer,
 		Registry:       clients,

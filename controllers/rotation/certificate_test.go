@@ -151,7 +151,7 @@ func TestServingCertificateEndsWithItsCA(t *testing.T) {
 
 func TestCertificateAuthority(t *testing.T) {
 	first, second, third := caFrom(t, 0), caFrom(t, 50*day), caFrom(t, 90*day)
-	at := func(after time.Duration) time.Time { return start.Add(after) }
+	at := start.Add
 	prepared := Authority{Signing: first, Next: second, Prepared: at(50 * day)}
 	switched := Authority{Signing: second, Previous: first, Switched: at(60 * day)}
 	with := func(ca Authority, how func(*Authority)) Authority { how(&ca); return ca }

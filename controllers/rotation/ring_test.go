@@ -175,11 +175,12 @@ func TestRing(t *testing.T) {
 	}
 }
 
-// Whenever it is called, and whichever of its decisions gets lost: no key signs before it was published for Lead, and none that signed
+// K05, K06: whenever it is called, and whichever of its decisions gets lost: no key signs before it was published for Lead, and none that signed
 // is removed before Keep (L7); each request makes one key (L2); what Next says is when something happens.
-func TestRingAtAnyTime(t *testing.T) {
+func TestK05K06RingAtAnyTime(t *testing.T) {
 	for seed := range uint64(200) {
-		t.Run(fmt.Sprint(seed), func(t *testing.T) { walk(t, rand.New(rand.NewPCG(seed, 0))) })
+		t.Logf("seed %d", seed)
+		walk(t, rand.New(rand.NewPCG(seed, 0)))
 	}
 }
 

@@ -16,7 +16,7 @@ import (
 // runs are the test runs in which rows are tested, as arguments of go test.
 var runs = [][]string{
 	// One package after the other, so that what is timed has the machine for itself.
-	{"-p=1", "./tokenserver/...", "./docs/..."},
+	{"-p=1", "./tokenserver/...", "./docs/...", "./controllers/rotation"},
 	{"-run=^Test[A-Z][0-9][0-9]", "-timeout=20m", "./cmd/kubemint"},
 }
 
