@@ -17,14 +17,21 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/scope"
 )
 
+// bindingType is what a Service Binding tool finds under the key of the type.
+const bindingType = "oauth2"
+
 // desiredSecret is what the Secret of an OAuthClient should be, but for the client secret itself.
 type desiredSecret struct {
 	owner               metav1.OwnerReference
 	namespace, name     string
 	labels, annotations map[string]string
-	// data is every value but the client secret, which stands under secretKey.
+	// data is every value but the client secret, which stands under secretKey, and the env file.
 	data      map[string][]byte
 	secretKey string
+	// envFileKey is the key of the env file; empty where there is to be none.
+	envFileKey string
+	// caKey is the key of the CA certificate, which is no value for an env file.
+	caKey string
 	// noCAKey is the key of a CA that clients do not need; empty where they do. One from before would have them trust it alone.
 	noCAKey string
 }
@@ -43,11 +50,15 @@ func (r *OAuthClientReconciler) desiredSecret(ctx context.Context, c *v1alpha1.O
 		labels:      map[string]string{},
 		annotations: map[string]string{},
 		secretKey:   string(keys.ClientSecret),
+		envFileKey:  string(keys.EnvFile),
+		caKey:       string(keys.CACert),
 		data: map[string][]byte{
 			string(keys.ClientID): []byte(c.ClientID()),
 			string(keys.Issuer):   []byte(r.Issuer.URL),
 			string(keys.TokenURL): []byte(r.Issuer.TokenURL),
 			string(keys.Scope):    []byte(scope.Granted(c.Spec.Scopes, c.Spec.DefaultScopes).Granted.String()),
+			string(keys.Type):     []byte(bindingType),
+			string(keys.Provider): []byte(v1alpha1.ManagedBy),
 		},
 	}
 	if len(caCert) > 0 {
@@ -100,11 +111,18 @@ func (d *desiredSecret) inSync(sealed *corev1.Secret) *credential.Record {
 		return nil // It goes if it is ours; a live read tells.
 	}
 	record := recordIn(*sealed)
-	digest, wellFormed := credential.Unseal(sealed.Data[d.secretKey])
-	if !wellFormed || record == nil || digest != record.Present.Digest {
+	clientSecret, wellFormed := credential.Unseal(sealed.Data[d.secretKey])
+	if !wellFormed || record == nil || clientSecret != record.Present.Digest ||
+		d.envFileKey != "" && !d.envFileInSync(sealed.Data[d.envFileKey], clientSecret) {
 		return nil
 	}
 	return record
+}
+
+// envFileInSync reports whether a sealed env file is what it should be with a client secret of which only the digest is known.
+func (d *desiredSecret) envFileInSync(sealed []byte, clientSecret credential.Digest) bool {
+	want := credential.Seal(d.envFile([]byte(credential.Mask(clientSecret))))
+	return string(sealed) == string(want[:])
 }
 
 func contains(have, want map[string]string) bool {
@@ -120,6 +138,9 @@ func contains(have, want map[string]string) bool {
 func (d *desiredSecret) build(decision rotation.Secret) *corev1.Secret {
 	data := maps.Clone(d.data)
 	data[d.secretKey] = []byte(decision.Secret)
+	if d.envFileKey != "" {
+		data[d.envFileKey] = d.envFile([]byte(decision.Secret))
+	}
 	annotations := maps.Clone(d.annotations)
 	annotations[v1alpha1.AnnotationCredentials] = decision.Record.String()
 	return &corev1.Secret{
@@ -130,6 +151,14 @@ func (d *desiredSecret) build(decision rotation.Secret) *corev1.Secret {
 		Type: v1alpha1.SecretTypeClientCredentials,
 		Data: data,
 	}
+}
+
+// envFile returns the env file of all values but the CA certificate.
+func (d *desiredSecret) envFile(clientSecret []byte) []byte {
+	values := maps.Clone(d.data)
+	values[d.secretKey] = clientSecret
+	delete(values, d.caKey)
+	return envFile(values)
 }
 
 // changes are the keys, labels and annotations by which a Secret differed from what it should be.

@@ -99,6 +99,9 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 	case outcome.record != nil:
 		status.Credentials = credentialsStatus(outcome.record, c.Status.Credentials)
 	}
+	if outcome.secretName != "" {
+		status.Binding = &v1alpha1.BindingReference{Name: outcome.secretName}
+	}
 	for _, token := range scope.Granted(c.Spec.Scopes, c.Spec.DefaultScopes).Granted.Tokens() {
 		status.GrantedScopes = append(status.GrantedScopes, v1alpha1.Scope(token))
 	}

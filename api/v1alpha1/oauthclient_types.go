@@ -252,6 +252,7 @@ type SecretSpec struct {
 // SecretKeys names the keys of the Secret.
 //
 // +kubebuilder:validation:XValidation:rule="([self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert, self.type, self.provider] + (has(self.envFile) ? [self.envFile] : [])).all(k, ([self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert, self.type, self.provider] + (has(self.envFile) ? [self.envFile] : [])).exists_one(other, other == k))",message="two values would share one key of the Secret: give each its own (defaults: client_id, client_secret, issuer, token_url, scope, ca.crt, type, provider)"
+// +kubebuilder:validation:XValidation:rule="!has(self.envFile) || [[self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.type, self.provider].map(k, (k.matches('^[0-9]') ? '_' + k : k).upperAscii().replace('-', '_').replace('.', '_'))].all(names, names.all(n, names.exists_one(other, other == n)))",message="two values would share one name in the env file, where keys are in upper case with '_' for '-' and '.': choose keys that differ in more, or leave envFile out",fieldPath=".envFile"
 type SecretKeys struct {
 	// The key of the client identifier. Unset: client_id.
 	//
@@ -302,8 +303,10 @@ type SecretKeys struct {
 	// +optional
 	Provider SecretKey `json:"provider,omitempty"`
 
-	// The key of a file of environment variables with all values but the CA certificate, one NAME=value a line, each named after its
-	// key in upper case: CLIENT_ID=billing.invoice-worker. Unset: there is none.
+	// The key of a file of environment variables, oauth.env say, with all values but the CA certificate, one NAME=value a line. Each
+	// is named after its key in upper case, with "_" for "-" and ".", and before a digit that it begins with:
+	// CLIENT_ID=billing.invoice-worker. A value with a space is quoted, SCOPE='invoices:read invoices:write', as the shell, dotenv and
+	// systemd read it; docker run --env-file takes the quotes for part of the value. Unset: there is none.
 	//
 	// +optional
 	EnvFile SecretKey `json:"envFile,omitempty"`

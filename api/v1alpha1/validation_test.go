@@ -7,6 +7,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
@@ -76,6 +77,22 @@ func TestRefused(t *testing.T) {
 		}
 		return b.String()
 	}
+	rotation := func(fields string) string {
+		return `{scopes: [a], authentication: {clientSecret: {rotation: {` + fields + `}}}}`
+	}
+	restart := func(items string) string { return `{scopes: [a], rollout: {restart: [` + items + `]}}` }
+	deployments := func(n int) string {
+		var b strings.Builder
+		for i := range n {
+			fmt.Fprintf(&b, "{kind: Deployment, name: d%d},", i)
+		}
+		return b.String()
+	}
+	const (
+		intervalField = "spec.authentication.clientSecret.rotation.interval"
+		overlapField  = "spec.authentication.clientSecret.rotation.overlap"
+		retireField   = "spec.authentication.clientSecret.rotation.retireUnusedAfter"
+	)
 	const scopeGrammar = "a scope is printable ASCII without spaces"
 	for _, row := range []struct{ name, spec, field, remedy string }{
 		{"no scopes", `{}`, "spec.scopes", "Required value"},
@@ -121,6 +138,36 @@ func TestRefused(t *testing.T) {
 		{"key too long", `{scopes: [a], secret: {keys: {tokenURL: ` + long(254) + `}}}`, "spec.secret.keys.tokenURL", "may not be more than 253 bytes"},
 		{"two values under one key", `{scopes: [a], secret: {keys: {scope: X, caCert: X}}}`, "spec.secret.keys", "give each its own"},
 		{"value under another's default key", `{scopes: [a], secret: {keys: {clientID: client_secret}}}`, "spec.secret.keys", "give each its own"},
+		{"type under another's key", `{scopes: [a], secret: {keys: {type: scope}}}`, "spec.secret.keys", "give each its own"},
+		{"value under the provider's default key", `{scopes: [a], secret: {keys: {issuer: provider}}}`, "spec.secret.keys", "give each its own"},
+		{"env file under another's key", `{scopes: [a], secret: {keys: {envFile: client_id}}}`, "spec.secret.keys", "give each its own"},
+		{"env file with a slash", `{scopes: [a], secret: {keys: {envFile: a/b}}}`, "spec.secret.keys.envFile", "a key of a Secret is letters"},
+		{"empty env file", `{scopes: [a], secret: {keys: {envFile: ""}}}`, "spec.secret.keys.envFile", "should be at least 1 chars long"},
+		{"two keys of one name in the env file", `{scopes: [a], secret: {keys: {issuer: client-id, envFile: e}}}`, "spec.secret.keys.envFile", "share one name in the env file"},
+		{"two keys that differ in case", `{scopes: [a], secret: {keys: {scope: Issuer, envFile: e}}}`, "spec.secret.keys.envFile", "share one name in the env file"},
+		{"two keys, one with a digit", `{scopes: [a], secret: {keys: {scope: 1a, issuer: .1A, envFile: e}}}`, "spec.secret.keys.envFile", "share one name in the env file"},
+		{"unknown source", `{scopes: [a], secret: {source: Vault}}`, "spec.secret.source", "supported values"},
+
+		{"interval too short", rotation(`interval: 59m, overlap: 0s`), intervalField, "from 1h to 87600h"},
+		{"interval too long", rotation(`interval: 87601h`), intervalField, "from 1h to 87600h"},
+		{"interval in days", rotation(`interval: 90d`), intervalField, "for example 2160h"},
+		{"interval as a number", rotation(`interval: 3600`), intervalField, "must be of type string"},
+		{"interval shorter than the overlap", rotation(`interval: 2h, overlap: 3h`), "spec.authentication.clientSecret.rotation", "interval must be at least overlap"},
+		{"interval shorter than the default overlap", rotation(`interval: 167h`), "spec.authentication.clientSecret.rotation", "168h if unset"},
+		{"overlap too long", rotation(`overlap: 8760h1s`), overlapField, "from 0s to 8760h"},
+		{"negative overlap", rotation(`overlap: -1h`), overlapField, "from 0s to 8760h"},
+		{"overlap without unit", rotation(`overlap: "0"`), overlapField, "for example 24h"},
+		{"retired too early", rotation(`retireUnusedAfter: 1h59m`), retireField, "from 2h to 8760h"},
+		{"retired too late", rotation(`retireUnusedAfter: 8761h`), retireField, "from 2h to 8760h"},
+
+		{"restart of another kind", restart(`{kind: CronJob, name: a}`), "spec.rollout.restart[0].kind", "supported values"},
+		{"restart without kind", restart(`{name: a}`), "spec.rollout.restart[0].kind", "Required value"},
+		{"restart without name", restart(`{kind: Deployment}`), "spec.rollout.restart[0].name", "Required value"},
+		{"restart of an empty name", restart(`{kind: Deployment, name: ""}`), "spec.rollout.restart[0].name", "should be at least 1 chars long"},
+		{"restart of a name in capitals", restart(`{kind: Deployment, name: Worker}`), "spec.rollout.restart[0].name", "the name of a workload is lower case"},
+		{"restart elsewhere", restart(`{kind: Deployment, name: a, namespace: other}`), "spec.rollout.restart[0].namespace", "unknown field"},
+		{"restart twice", restart(`{kind: Deployment, name: a}, {kind: Deployment, name: a}`), "spec.rollout.restart[1]", "Duplicate value"},
+		{"too many restarts", restart(deployments(17)), "spec.rollout.restart", "must have at most 16 items"},
 
 		{"label key with a space", `{scopes: [a], secret: {template: {labels: {"a b": c}}}}`, "spec.secret.template.labels", "the key of a label is letters"},
 		{"label value with a space", `{scopes: [a], secret: {template: {labels: {a: "b c"}}}}`, "spec.secret.template.labels[a]", "a label value is letters"},
@@ -156,10 +203,17 @@ func TestAccepted(t *testing.T) {
 		"every printable scope": `{scopes: ["!#$%&'()*+,-./:;<=>?@[]^_` + "`" + `{|}~"]}`,
 		"everything": `{scopes: [a, b], defaultScopes: [a], suspend: true,
 			token: {lifetime: 1h30m, claims: {team: billing, "https://example.com/cost-centre": "4711 é"}},
-			secret: {name: a.b-c, keys: {clientID: CLIENT_ID, clientSecret: client-secret, issuer: .i, tokenURL: u, scope: s, caCert: c},
-				template: {labels: {a: "", example.com/b: c_d.e}, annotations: {example.com/f: "any text"}}}}`,
-		"shortest lifetime": `{scopes: [a], token: {lifetime: 60s}}`,
-		"longest lifetime":  `{scopes: [a], token: {lifetime: 24h}}`,
+			secret: {name: a.b-c, keys: {clientID: CLIENT_ID, clientSecret: client-secret, issuer: .i, tokenURL: u, scope: s, caCert: c, type: t, provider: p, envFile: e},
+				source: Provided, template: {labels: {a: "", example.com/b: c_d.e}, annotations: {example.com/f: "any text"}}},
+			authentication: {clientSecret: {rotation: {interval: 2160h, overlap: 24h, retireUnusedAfter: 2h}}},
+			rollout: {restart: [{kind: Deployment, name: a}, {kind: StatefulSet, name: a}, {kind: DaemonSet, name: b.c}]}}`,
+		"keys that differ in case, without an env file": `{scopes: [a], secret: {keys: {clientID: ISSUER}}}`,
+		"env file beside a CA certificate of its name":  `{scopes: [a], secret: {keys: {caCert: CLIENT-ID, envFile: client.id}}}`,
+		"shortest interval":                             `{scopes: [a], authentication: {clientSecret: {rotation: {interval: 1h, overlap: 1h}}}}`,
+		"no overlap":                                    `{scopes: [a], authentication: {clientSecret: {rotation: {overlap: 0s}}}}`,
+		"longest rotation":                              `{scopes: [a], authentication: {clientSecret: {rotation: {interval: 87600h, overlap: 8760h, retireUnusedAfter: 8760h}}}}`,
+		"shortest lifetime":                             `{scopes: [a], token: {lifetime: 60s}}`,
+		"longest lifetime":                              `{scopes: [a], token: {lifetime: 24h}}`,
 	} {
 		t.Run(name, func(t *testing.T) {
 			if _, err := create(t, spec); err != nil {
@@ -190,10 +244,17 @@ func TestDefaults(t *testing.T) {
 	if err := runtime.DefaultUnstructuredConverter.FromUnstructured(created.Object, &c); err != nil {
 		t.Fatal(err)
 	}
+	rotation := c.Spec.Authentication.ClientSecret.Rotation
+	if rotation.Interval != nil || rotation.Overlap.Duration != 7*24*time.Hour || rotation.RetireUnusedAfter.Duration != 24*time.Hour {
+		t.Errorf("rotation is %+v by default", rotation)
+	}
+	if c.Spec.Secret.Source != v1alpha1.SecretGenerated || len(c.Spec.Rollout.Restart) != 0 {
+		t.Errorf("source %q, rollout %+v", c.Spec.Secret.Source, c.Spec.Rollout)
+	}
 	if got := c.Spec.Token.Lifetime.Duration.String(); got != "1h0m0s" {
 		t.Errorf("lifetime is %s by default, want 1h", got)
 	}
-	want := v1alpha1.SecretKeys{ClientID: "client_id", ClientSecret: "client_secret", Issuer: "issuer", TokenURL: "token_url", Scope: "scope", CACert: "ca.crt"}
+	want := v1alpha1.SecretKeys{ClientID: "client_id", ClientSecret: "client_secret", Issuer: "issuer", TokenURL: "token_url", Scope: "scope", CACert: "ca.crt", Type: "type", Provider: "provider"}
 	if c.Spec.Secret.Keys != want {
 		t.Errorf("the Secret's keys are %+v by default", c.Spec.Secret.Keys)
 	}

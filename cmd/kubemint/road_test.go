@@ -46,6 +46,8 @@ spec:
 			"issuer":    suite.kubemint.Issuer,
 			"token_url": suite.kubemint.Issuer + "/oauth2/token",
 			"scope":     "invoices:read invoices:write",
+			"type":      "oauth2",
+			"provider":  "kubemint",
 		}
 		for key, value := range want {
 			if got := string(secret.Data[key]); got != value {

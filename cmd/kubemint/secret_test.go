@@ -150,7 +150,7 @@ func TestRenameIsFollowed(t *testing.T) {
 	after = awaitSecret(t, c.Namespace, "renamed", "keys renamed", func(s *corev1.Secret) bool { return s.Data["CLIENT_SECRET"] != nil })
 	keys := keysOf(after)
 	slices.Sort(keys)
-	if got, want := strings.Join(keys, " "), "CLIENT_ID CLIENT_SECRET ca.crt issuer scope token_url"; got != want {
+	if got, want := strings.Join(keys, " "), "CLIENT_ID CLIENT_SECRET ca.crt issuer provider scope token_url type"; got != want {
 		t.Errorf("the keys are %s, want %s", got, want)
 	}
 	if string(after.Data["CLIENT_SECRET"]) != string(before.Data["client_secret"]) {

@@ -1,12 +1,15 @@
 package credential
 
 import (
+	"bytes"
 	"crypto/sha256"
+	"encoding/hex"
 	"maps"
 )
 
 // Sealed is what memory keeps of a value in a Secret: whether it is a well-formed client secret, and its SHA-256. Every value
-// is sealed alike, so that nobody needs to know beforehand which key of a Secret holds the client secret.
+// is sealed alike, so that nobody needs to know beforehand which key of a Secret holds the client secret. Where one is assigned
+// in a value, an env file, it is masked first: who knows its digest then can tell whether the value is as it should be.
 type Sealed [1 + sha256.Size]byte
 
 // Seal seals one value.
@@ -14,10 +17,36 @@ func Seal(value []byte) Sealed {
 	var sealed Sealed
 	if WellFormed(string(value)) {
 		sealed[0] = 1
+	} else {
+		value = masked(value)
 	}
 	digest := sha256.Sum256(value)
 	copy(sealed[1:], digest[:])
 	return sealed
+}
+
+// Mask returns what stands for a client secret of a digest where a longer value that holds it is sealed.
+func Mask(digest Digest) string { return "sha256:" + hex.EncodeToString(digest[:]) }
+
+// masked returns a value with every well-formed client secret masked that it assigns, NAME=SECRET. No client secret, whoever made
+// it, has such a form itself, so that its own digest stays what it is.
+func masked(value []byte) []byte {
+	const assigned = "=" + Prefix
+	const length = len(Prefix) + (entropyBytes+checksumSize)*4/3 // Base64 needs no padding for it.
+	var result []byte
+	for {
+		at := bytes.Index(value, []byte(assigned))
+		if at < 0 {
+			return append(result, value...)
+		}
+		at++
+		result = append(result, value[:at]...)
+		value = value[at:]
+		if secret := string(value[:min(length, len(value))]); WellFormed(secret) {
+			result = append(result, Mask(DigestOf(secret))...)
+			value = value[length:]
+		}
+	}
 }
 
 // sealedMark stands among sealed data to tell it from plain. The API server takes no Secret with an empty key, so that nobody

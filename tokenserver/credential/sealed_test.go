@@ -108,3 +108,38 @@ func TestSealSecretsKeepsClientSecretsAlone(t *testing.T) {
 		t.Errorf("kept %q", slices.Sorted(maps.Keys(sealed)))
 	}
 }
+
+// Whoever knows the digest of a client secret can tell what a value that holds it is sealed to.
+func TestSealMasks(t *testing.T) {
+	mask, other := Mask(DigestOf(sample)), Mask(DigestOf(spell(nil)))
+	for name, test := range map[string]struct{ value, same string }{
+		"in the middle":        {"a=" + sample + "\n", "a=" + mask + "\n"},
+		"at the end":           {"a=" + sample, "a=" + mask},
+		"twice":                {"a=" + sample + "\nb=" + sample, "a=" + mask + "\nb=" + mask},
+		"two":                  {"a=" + sample + "\nb=" + spell(nil) + "\n", "a=" + mask + "\nb=" + other + "\n"},
+		"after a prefix alone": {"a=kubemint_\nb=" + sample, "a=kubemint_\nb=" + mask},
+		"masked already":       {"a=" + mask, "a=" + mask},
+	} {
+		if Seal([]byte(test.value)) != Seal([]byte(test.same)) {
+			t.Errorf("%s: they are sealed to different values", name)
+		}
+	}
+	for _, value := range []string{sample + "\n", "." + sample, "a=" + sample[:20], "=", "=kubemint_", "a=b", ""} {
+		if sealed := Seal([]byte(value)); !bytes.Equal(sealed[1:], digestOf(value)) {
+			t.Errorf("%q assigns no client secret, and is sealed to another digest than its own", value)
+		}
+	}
+	if Seal([]byte("a="+sample)) == Seal([]byte("a="+spell(nil))) || Seal([]byte("a="+sample)) == Seal([]byte("b="+sample)) {
+		t.Error("different values are sealed to the same")
+	}
+	// The client secret itself keeps its own digest.
+	sealed := Seal([]byte(sample))
+	if digest, wellFormed := Unseal(sealed[:]); !wellFormed || digest != DigestOf(sample) {
+		t.Error("a client secret is sealed to another digest")
+	}
+}
+
+func digestOf(value string) []byte {
+	digest := sha256.Sum256([]byte(value))
+	return digest[:]
+}

@@ -72,7 +72,7 @@ func startIssuer(t *testing.T) *issuer {
 	server, err := tokenserver.New(tokenserver.Config{
 		Issuer: grant.Issuer{URL: "https://" + i.Listener.Addr().String(), Audience: audience, Now: time.Now},
 		Registry: cluster{ring: ring, client: &grant.Client{ID: worker, Lifetime: time.Hour,
-			Credentials: []credential.Digest{credential.DigestOf(i.secret)}, Scopes: scope.Granted([]string{"invoices:read", "other"}, nil)}},
+			Credentials: []credential.Accepted{{Digest: credential.DigestOf(i.secret)}}, Scopes: scope.Granted([]string{"invoices:read", "other"}, nil)}},
 		Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
