@@ -38,6 +38,9 @@ type OAuthClientReconciler struct {
 	Namespace string
 	// Issuer is what every client's Secret says of the issuer.
 	Issuer Issuer
+	// WatchPods is whether to see which pods run with a client secret from before. It needs the right to watch pods, without which
+	// it is turned off when the reconciler is set up.
+	WatchPods bool
 	// Workers is how many OAuthClients are reconciled at once.
 	Workers int
 	Now     func() time.Time

@@ -30,6 +30,7 @@ type process struct {
 	clients      *OAuthClientReconciler
 	certificates *CertificatesReconciler
 	signingKeys  *SigningKeysReconciler
+	parts        cluster.Cluster
 	wire         *wire
 	events       *recorder
 	// now is what its clock shows.
@@ -50,6 +51,7 @@ func newProcess(t *testing.T, namespace string) *process {
 		o.Client = client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}}
 	})
 	must(t, err)
+	p.parts = parts
 	must(t, addIndexes(ctx, parts.GetFieldIndexer()))
 	ended := make(chan error, 1)
 	go func() { ended <- parts.Start(ctx) }()

@@ -47,6 +47,7 @@ func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: {Transform: stripPod},
 			&corev1.Secret{}: {
 				Label: labels.NewSelector().Add(*ours),
 				Transform: func(object any) (any, error) {
@@ -64,17 +65,22 @@ func CacheOptions(namespace string) cache.Options {
 }
 
 // SetupWithManager starts reconciling OAuthClients: when one changes, when its Secret does, when the name it wants becomes
-// free, and all of them when the CA does.
+// free, when pods that use its Secret come and go, if they are watched, and all of them when the CA changes.
 func (r *OAuthClientReconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
 	if err := addIndexes(ctx, manager.GetFieldIndexer()); err != nil {
 		return err
 	}
-	return ctrl.NewControllerManagedBy(manager).
+	controller := ctrl.NewControllerManagedBy(manager).
 		For(&v1alpha1.OAuthClient{}).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.clientsOfSecret)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.allClients), caChanged(r.Namespace)).
-		WithOptions(controllerOptions(r.Workers)).
-		Complete(r)
+		WithOptions(controllerOptions(r.Workers))
+	if r.WatchPods {
+		if err := r.watchPods(ctx, manager, controller); err != nil {
+			return err
+		}
+	}
+	return controller.Complete(r)
 }
 
 // addIndexes adds to the cache the indexes that reconciling OAuthClients needs.
