@@ -41,6 +41,8 @@ type OAuthClientReconciler struct {
 	// WatchPods is whether to see which pods run with a client secret from before. It needs the right to watch pods, without which
 	// it is turned off when the reconciler is set up.
 	WatchPods bool
+	// RestartWorkloads is whether to restart the workloads of spec.rollout, which needs the right to patch them.
+	RestartWorkloads bool
 	// Workers is how many OAuthClients are reconciled at once.
 	Workers int
 	Now     func() time.Time
@@ -72,6 +74,10 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 		return ctrl.Result{}, err
 	}
 	status := r.statusFor(&oauthClient, outcome, obstacle)
+	restartAgain, err := r.rollOut(ctx, &oauthClient, &status)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
 	changed := !equality.Semantic.DeepEqual(status, oauthClient.Status)
 	if changed {
 		if err := r.applyStatus(ctx, &oauthClient, status); err != nil {
@@ -80,12 +86,9 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	}
 	r.tell(ctx, &oauthClient, outcome, obstacle, changed)
 	if obstacle != nil {
-		return ctrl.Result{RequeueAfter: r.retryAfter(status)}, nil
+		return ctrl.Result{RequeueAfter: r.retryAfter(status, v1alpha1.ConditionReady)}, nil
 	}
-	if !outcome.next.IsZero() {
-		return ctrl.Result{RequeueAfter: max(outcome.next.Sub(r.Now()), minRetry)}, nil
-	}
-	return ctrl.Result{}, nil
+	return ctrl.Result{RequeueAfter: r.again(restartAgain, outcome.next)}, nil
 }
 
 // statusFor returns the status of an OAuthClient after its Secret was seen to.
@@ -175,14 +178,27 @@ func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClien
 	}
 }
 
+// again returns after how long to look again: for a restart, or when a client secret is due to change; 0 where there is neither.
+func (r *OAuthClientReconciler) again(restart time.Duration, rotation time.Time) time.Duration {
+	if rotation.IsZero() {
+		return restart
+	}
+	due := max(rotation.Sub(r.Now()), minRetry)
+	if restart > 0 {
+		due = min(due, restart)
+	}
+	return due
+}
+
 // Bounds of the time between two tries to get past a problem.
 const (
 	minRetry = time.Second
 	maxRetry = time.Minute
 )
 
-// retryAfter backs off exponentially without keeping count: the next try comes after as long as the problem has lasted.
-func (r *OAuthClientReconciler) retryAfter(status v1alpha1.OAuthClientStatus) time.Duration {
-	ready := meta.FindStatusCondition(status.Conditions, v1alpha1.ConditionReady)
-	return min(max(r.Now().Sub(ready.LastTransitionTime.Time), minRetry), maxRetry)
+// retryAfter backs off exponentially without keeping count: the next try comes after as long as the problem that a condition
+// tells of has lasted.
+func (r *OAuthClientReconciler) retryAfter(status v1alpha1.OAuthClientStatus, conditionType string) time.Duration {
+	condition := meta.FindStatusCondition(status.Conditions, conditionType)
+	return min(max(r.Now().Sub(condition.LastTransitionTime.Time), minRetry), maxRetry)
 }
