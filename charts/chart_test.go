@@ -8,6 +8,7 @@ import (
 	"io"
 	"io/fs"
 	"maps"
+	"os"
 	"os/exec"
 	"path/filepath"
 	"reflect"
@@ -31,10 +32,45 @@ const (
 	kubemint = "../bin/kubemint"
 )
 
-// With its default values, the chart installs what `kubectl apply -k config/default` does.
+// The chart installs what `kubectl apply -k config/default` does: with its default values, and with all that is off by default.
 func TestSameAsKustomize(t *testing.T) {
-	chart := render(t)
-	kustomize := objects(t, run(t, kubectl, "kustomize", "../config/default"))
+	t.Run("by default", func(t *testing.T) {
+		mustBeSame(t, render(t), run(t, kubectl, "kustomize", "../config/default"))
+	})
+	t.Run("with further rights", func(t *testing.T) {
+		chart := render(t, "watchPods=true", "restartWorkloads=true")
+		mustBeSame(t, chart, run(t, kubectl, "kustomize", withComponents(t)))
+		for _, name := range []string{"kubemint-pod-reader", "kubemint-workload-restarter"} {
+			if chart["ClusterRole "+name] == nil || chart["ClusterRoleBinding "+name] == nil {
+				t.Errorf("there is no %s", name)
+			}
+		}
+	})
+}
+
+// withComponents returns a directory with config/default in which the components are no longer commented out.
+func withComponents(t *testing.T) string {
+	t.Helper()
+	directory := t.TempDir()
+	if err := os.CopyFS(directory, os.DirFS("../config")); err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(directory, "default", "kustomization.yaml")
+	content, err := os.ReadFile(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	content = []byte(strings.NewReplacer("\n#components:", "\ncomponents:", "\n#- ", "\n- ").Replace(string(content)))
+	if err := os.WriteFile(path, content, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	return filepath.Dir(path)
+}
+
+// mustBeSame holds the objects of the chart against the output of kustomize.
+func mustBeSame(t *testing.T, chart map[string]*unstructured.Unstructured, output string) {
+	t.Helper()
+	kustomize := objects(t, output)
 	delete(kustomize, "Namespace kubemint-system") // Helm's is --create-namespace
 
 	got, want := slices.Sorted(maps.Keys(chart)), slices.Sorted(maps.Keys(kustomize))
@@ -71,13 +107,17 @@ func withoutHelm(object *unstructured.Unstructured) *unstructured.Unstructured {
 
 // Under another release name and in another namespace, nothing refers to the names of the default ones.
 func TestOtherRelease(t *testing.T) {
-	chart := objects(t, run(t, helm, "template", "auth", "kubemint", "--namespace", "platform"))
+	chart := objects(t, run(t, helm, "template", "auth", "kubemint", "--namespace", "platform", "--set", "watchPods=true,restartWorkloads=true"))
 	got := slices.Sorted(maps.Keys(chart))
 	want := []string{
 		"ClusterRole auth-kubemint",
 		"ClusterRole auth-kubemint-oauthclient-editor",
 		"ClusterRole auth-kubemint-oauthclient-viewer",
+		"ClusterRole auth-kubemint-pod-reader",
+		"ClusterRole auth-kubemint-workload-restarter",
 		"ClusterRoleBinding auth-kubemint",
+		"ClusterRoleBinding auth-kubemint-pod-reader",
+		"ClusterRoleBinding auth-kubemint-workload-restarter",
 		"CustomResourceDefinition oauthclients.oauth.kubemint.dev",
 		"Deployment platform/auth-kubemint",
 		"Role platform/auth-kubemint",
@@ -97,13 +137,13 @@ func TestOtherRelease(t *testing.T) {
 	}
 
 	subject := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "platform", Name: "auth-kubemint"}
-	clusterRoleBinding := typed[rbacv1.ClusterRoleBinding](t, chart, "ClusterRoleBinding auth-kubemint")
-	roleBinding := typed[rbacv1.RoleBinding](t, chart, "RoleBinding platform/auth-kubemint")
-	for _, binding := range []rbacv1.RoleBinding{
-		{RoleRef: clusterRoleBinding.RoleRef, Subjects: clusterRoleBinding.Subjects},
-		{RoleRef: roleBinding.RoleRef, Subjects: roleBinding.Subjects},
-	} {
-		if binding.RoleRef.Name != "auth-kubemint" || !slices.Equal(binding.Subjects, []rbacv1.Subject{subject}) {
+	bindings := []rbacv1.RoleBinding{typed[rbacv1.RoleBinding](t, chart, "RoleBinding platform/auth-kubemint")}
+	for _, name := range []string{"auth-kubemint", "auth-kubemint-pod-reader", "auth-kubemint-workload-restarter"} {
+		binding := typed[rbacv1.ClusterRoleBinding](t, chart, "ClusterRoleBinding "+name)
+		bindings = append(bindings, rbacv1.RoleBinding{ObjectMeta: binding.ObjectMeta, RoleRef: binding.RoleRef, Subjects: binding.Subjects})
+	}
+	for _, binding := range bindings {
+		if binding.RoleRef.Name != binding.Name || !slices.Equal(binding.Subjects, []rbacv1.Subject{subject}) {
 			t.Errorf("%s is bound to %v", binding.RoleRef.Name, binding.Subjects)
 		}
 	}
@@ -125,9 +165,11 @@ func TestArguments(t *testing.T) {
 			[]string{
 				"issuer.defaultAudience=internal apis", "signing.algorithm=RS256", "signing.rotation=720h", "tls.hosts={id.example.com,10.0.0.1,::1}",
 				"workers=100", "shutdownDelaySeconds=60", "logLevel=DEBUG", "logFormat=text",
+				"watchPods=true", "restartWorkloads=true",
 			},
 			"--issuer=https://kubemint.kubemint-system.svc --default-audience=internal apis --signing-algorithm=RS256 --signing-key-rotation=720h " +
-				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --shutdown-delay=60s --log-level=DEBUG --log-format=text",
+				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --shutdown-delay=60s --log-level=DEBUG --log-format=text " +
+				"--watch-pods --restart-workloads",
 		},
 		"certificate from a Secret": {
 			[]string{"tls.mode=files", "tls.secretName=kubemint-tls"},
@@ -287,6 +329,7 @@ func TestRefused(t *testing.T) {
 		"signing key rotation":   {[]string{"signing.rotation=23h"}, "at '/signing/rotation'"},
 		"TLS mode":               {[]string{"tls.mode=off"}, "value must be one of 'managed', 'files', 'disabled'"},
 		"host with a port":       {[]string{"tls.hosts={id.example.com:443}"}, "at '/tls/hosts/0'"},
+		"pods to watch":          {[]string{"watchPods=all"}, "at '/watchPods'"},
 		"workers":                {[]string{"workers=0"}, "minimum: got 0, want 1"},
 		"shutdown delay":         {[]string{"shutdownDelaySeconds=-1"}, "minimum: got -1, want 0"},
 		"log level":              {[]string{"logLevel=verbose"}, "value must be one of 'DEBUG', 'INFO', 'WARN', 'ERROR'"},

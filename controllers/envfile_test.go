@@ -82,17 +82,18 @@ func TestInSyncWithEnvFile(t *testing.T) {
 		"a line more": {func(file []byte) []byte { return append(file, "PATH=/tmp\n"...) }, false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			desired, _, clientSecret := sampleSecret()
+			desired, _, decision := sampleSecret()
+			clientSecret := decision.Secret
 			desired.envFileKey, desired.caKey = "oauth.env", "ca.crt"
 			desired.data["ca.crt"] = []byte("a certificate")
-			secret := desired.build(clientSecret)
+			secret := desired.build(decision)
 			if file := string(secret.Data["oauth.env"]); !strings.Contains(file, "CLIENT_SECRET="+clientSecret+"\n") || strings.Contains(file, "certificate") {
 				t.Fatalf("it has the lines\n%s", strings.ReplaceAll(file, clientSecret, "..."))
 			}
 			secret.Data["oauth.env"] = test.change(secret.Data["oauth.env"])
 			secret.Data = credential.SealData(secret.Data)
-			if got := desired.inSync(secret); got != test.want {
-				t.Errorf("inSync = %t", got)
+			if got := desired.inSync(secret) != nil; got != test.want {
+				t.Errorf("in sync: %t", got)
 			}
 		})
 	}

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"context"
 	"fmt"
 	"slices"
 	"strings"
@@ -29,16 +30,40 @@ func rotationPolicy(c *v1alpha1.OAuthClient) rotation.SecretPolicy {
 	return policy
 }
 
-// secretUse returns what is known of who uses which version of the client secret.
-func secretUse(c *v1alpha1.OAuthClient) rotation.SecretUse {
-	use := rotation.SecretUse{Last: map[int64]time.Time{}}
+// secretUse returns what is known of who uses which version of the client secret, of those in a record and in the status.
+func (r *OAuthClientReconciler) secretUse(ctx context.Context, c *v1alpha1.OAuthClient, record *credential.Record) (rotation.SecretUse, error) {
+	use := rotation.SecretUse{Last: map[int64]time.Time{}, Holders: map[int64][]string{}}
 	for _, status := range c.Status.Credentials {
 		if status.LastUsed != nil {
 			use.Last[status.Version] = status.LastUsed.Time
 		}
 	}
-	return use
+	if record == nil {
+		return use, nil
+	}
+	for _, previous := range record.Previous {
+		holders, err := r.holders(ctx, c.Namespace, c.SecretName(), previous.Replaced)
+		if err != nil {
+			return rotation.SecretUse{}, err
+		}
+		use.Holders[previous.Number] = holders
+	}
+	return use, nil
 }
+
+// lookAgain returns when to look at client secrets again that are due next at some time (zero: never). Of a pod that is lost on its
+// node nobody says when it ceases to count.
+func (r *OAuthClientReconciler) lookAgain(next time.Time, use rotation.SecretUse) time.Time {
+	for _, holders := range use.Holders {
+		if again := r.Now().Add(holdersAgain); len(holders) > 0 && again.Before(next) {
+			return again
+		}
+	}
+	return next
+}
+
+// holdersAgain is how often to look whether pods are still there, besides when one is seen to go.
+const holdersAgain = time.Hour
 
 // nextVersion is the number of the first version of a client secret of which there is no record: one that was not used before.
 func nextVersion(c *v1alpha1.OAuthClient) int64 {

@@ -24,8 +24,9 @@ import (
 type outcome struct {
 	// secretName is the Secret that holds the credentials now; empty where there is none.
 	secretName string
-	// record is what it says of its client secrets, and next when one of them is due to change; zero where none is.
+	// record is what it says of its client secrets, use who uses them, and next when to look at them again; zero where nothing is due.
 	record *credential.Record
+	use    rotation.SecretUse
 	next   time.Time
 	// message tells what was written, and event is the reason under which an event tells it; empty where nothing was. A first
 	// creation is worth no event: the condition Ready says the same.
@@ -46,8 +47,12 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 	followed := c.Status.ObservedGeneration == c.Generation
 	if followed && len(cached) == 1 {
 		if record := desired.inSync(&cached[0]); record != nil {
-			if due, next := rotation.Due(*record, rotationPolicy(c), secretUse(c), r.Now()); !due {
-				return outcome{secretName: desired.name, record: record, next: next}, nil
+			use, err := r.secretUse(ctx, c, record)
+			if err != nil {
+				return outcome{}, err
+			}
+			if due, next := rotation.Due(*record, rotationPolicy(c), use, r.Now()); !due {
+				return outcome{secretName: desired.name, record: record, use: use, next: r.lookAgain(next, use)}, nil
 			}
 		}
 	}
@@ -147,12 +152,15 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 	} else if rival != "" {
 		return outcome{}, secretConflict("Secret %q is also wanted by OAuthClient %q, which is older: choose another spec.secret.name", desired.name, rival)
 	}
-	decision := r.decide(c, credentialIn(desired.secretKey, former...), recordIn(former...))
+	decision, use, err := r.decide(ctx, c, credentialIn(desired.secretKey, former...), recordIn(former...))
+	if err != nil {
+		return outcome{}, err
+	}
 	secret := desired.build(decision)
 	if err := r.Client.Create(ctx, secret); err != nil {
 		return outcome{}, writeFailed(desired.name, err)
 	}
-	result := outcome{secretName: desired.name, record: &decision.Record, next: decision.Next}
+	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.lookAgain(decision.Next, use)}
 	switch {
 	case len(former) > 0:
 		result.event = v1alpha1.EventSecretRenamed
@@ -176,9 +184,12 @@ func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OA
 	}
 	held := append([]corev1.Secret{*live}, former...)
 	record := recordIn(held...)
-	decision := r.decide(c, credentialIn(desired.secretKey, held...), record)
+	decision, use, err := r.decide(ctx, c, credentialIn(desired.secretKey, held...), record)
+	if err != nil {
+		return outcome{}, err
+	}
 	updated, changes := desired.bring(live, decision)
-	result := outcome{secretName: desired.name, record: &decision.Record, next: decision.Next}
+	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.lookAgain(decision.Next, use)}
 	if len(changes.names) == 0 {
 		return result, nil
 	}
@@ -202,9 +213,19 @@ func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OA
 	return result, nil
 }
 
-// decide says what an OAuthClient's Secret is to hold, from the client secret and the record that are there.
-func (r *OAuthClientReconciler) decide(c *v1alpha1.OAuthClient, present string, record *credential.Record) rotation.Secret {
-	return rotation.ClientSecret(present, record, nextVersion(c), rotationPolicy(c), secretUse(c), r.Now())
+// decide says what an OAuthClient's Secret is to hold, from the client secret and the record that are there, and who uses those from
+// before then.
+func (r *OAuthClientReconciler) decide(ctx context.Context, c *v1alpha1.OAuthClient, present string, record *credential.Record) (rotation.Secret, rotation.SecretUse, error) {
+	use, err := r.secretUse(ctx, c, record)
+	if err != nil {
+		return rotation.Secret{}, use, err
+	}
+	decision := rotation.ClientSecret(present, record, nextVersion(c), rotationPolicy(c), use, r.Now())
+	if decision.Why == "" {
+		return decision, use, nil
+	}
+	use, err = r.secretUse(ctx, c, &decision.Record) // The one that was just replaced is held too.
+	return decision, use, err
 }
 
 // deleteSecrets removes Secrets of former names. The preconditions keep it from any that changed hands since they were read.

@@ -19,3 +19,5 @@ copy() { # copy DIRECTORY FILE...
 rm -rf "$files"
 copy crd config/crd/bases/*.yaml
 copy rbac config/rbac/role.yaml config/rbac/*_{viewer,editor}_role.yaml
+copy rbac-watch-pods config/components/watch-pods/role.yaml
+copy rbac-restart-workloads config/components/restart-workloads/role.yaml

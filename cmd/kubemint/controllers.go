@@ -144,5 +144,6 @@ func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) err
 	return (&controllers.OAuthClientReconciler{
 		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
 		Issuer: c.issuer, Workers: c.options.workers, Now: time.Now,
+		WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,
 	}).SetupWithManager(ctx, manager)
 }

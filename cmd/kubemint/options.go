@@ -56,8 +56,10 @@ type options struct {
 	tlsHosts    []string
 	caFile      string
 
-	workers     int
-	leaderElect bool
+	workers          int
+	leaderElect      bool
+	watchPods        bool
+	restartWorkloads bool
 
 	tokenReuse    time.Duration
 	shutdownDelay time.Duration
@@ -87,6 +89,8 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 
 	flags.IntVar(&o.workers, "workers", 10, "OAuthClients reconciled at once, 1 to 100")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica at a time run the controllers; all of them issue tokens")
+	flags.BoolVar(&o.watchPods, "watch-pods", false, "watch pods, to see which of them run with a client secret from before a rotation (ClusterRole kubemint-pod-reader)")
+	flags.BoolVar(&o.restartWorkloads, "restart-workloads", false, "restart the workloads in spec.rollout.restart of an OAuthClient when its client secret has changed (ClusterRole kubemint-workload-restarter)")
 
 	flags.DurationVar(&o.tokenReuse, "token-reuse", 0, "how long a client that asks again for the same scopes gets the same token, with what is left of its lifetime; at most 1m, 0 turns it off. For clients that ask for a token with each call")
 	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "time between the signal to stop, when /readyz turns 503, and the end of the token endpoint: as long as it takes until no requests are sent here any more")
