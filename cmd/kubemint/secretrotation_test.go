@@ -39,7 +39,9 @@ func TestRotationOnDemand(t *testing.T) {
 	})
 
 	// A change of something else is no request.
-	change(t, c, func(c *v1alpha1.OAuthClient) { c.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"team": "billing"} })
+	change(t, c, func(c *v1alpha1.OAuthClient) {
+		c.Spec.Secret.Template.Labels = map[string]v1alpha1.LabelValue{"team": "billing"}
+	})
 	labelled := awaitSecret(t, c.Namespace, c.Name, "labelled", func(s *corev1.Secret) bool { return s.Labels["team"] == "billing" })
 	if !slices.Equal(labelled.Data["client_secret"], second.Data["client_secret"]) {
 		t.Error("the same request rotated twice")

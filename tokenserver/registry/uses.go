@@ -132,10 +132,10 @@ func noteUses(status []v1alpha1.CredentialStatus, accepted []credential.Accepted
 
 // noteTold remembers which uses the status tells of. A version that is not in it yet has its turn later.
 func noteTold(status []v1alpha1.CredentialStatus, accepted []credential.Accepted) {
-	for i := range status {
-		for j := range accepted {
-			if accepted[j].Version == status[i].Version && status[i].LastUsed != nil {
-				accepted[j].Use.Told.Store(status[i].LastUsed.Unix())
+	for _, told := range status {
+		for _, a := range accepted {
+			if a.Version == told.Version && told.LastUsed != nil {
+				a.Use.Told.Store(told.LastUsed.Unix())
 			}
 		}
 	}
