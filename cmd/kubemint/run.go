@@ -56,7 +56,7 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 // startTokenServer starts the registry, the token endpoint, and the servers of health and metrics. When the context ends, the token
 // endpoint lingers; the others live until it has stopped.
 func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, log *slog.Logger) error {
-	clients, err := registry.New(config, scheme, o.namespace, log.With("component", "registry"))
+	clients, err := registry.New(config, scheme, o.namespace, time.Now, log.With("component", "registry"))
 	if err != nil {
 		return err
 	}

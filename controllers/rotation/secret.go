@@ -148,7 +148,7 @@ func (p SecretPolicy) requestedBeyond(record credential.Record) bool {
 // as all times of a record.
 func (p SecretPolicy) rotatesAt(record credential.Record) time.Time {
 	hash := fnv.New64a()
-	_, _ = fmt.Fprint(hash, p.Seed, record.Present.Number) // A hash takes everything.
+	_, _ = fmt.Fprint(hash, p.Seed, record.Present.Number)                      // A hash takes everything.
 	fraction := float64(binary.BigEndian.Uint16(hash.Sum(nil)[6:])) / (1 << 16) // Of FNV's bits, the last ones are mixed best.
 	return record.Present.Created.Add(p.Interval - time.Duration(fraction*float64(p.Interval/10)).Truncate(time.Second))
 }

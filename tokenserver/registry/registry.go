@@ -40,13 +40,13 @@ type Registry struct {
 }
 
 // New returns a registry that watches all OAuthClients, the Secrets with their credentials, and Kubemint's own Secrets in
-// namespace. Nothing is read until Run.
-func New(config *rest.Config, scheme *runtime.Scheme, namespace string, log *slog.Logger) (*Registry, error) {
+// namespace. Nothing is read until Run. now is the clock.
+func New(config *rest.Config, scheme *runtime.Scheme, namespace string, now func() time.Time, log *slog.Logger) (*Registry, error) {
 	api, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("set up the registry's client: %w", err)
 	}
-	r := &Registry{namespace: namespace, log: log, now: time.Now, api: api, clients: newClients()}
+	r := &Registry{namespace: namespace, log: log, now: now, api: api, clients: newClients()}
 	r.oauthClients = view[*v1alpha1.OAuthClient]{
 		seal: func(*v1alpha1.OAuthClient) {}, replace: r.clients.replace, set: r.clients.set, delete: r.clients.delete, seen: r.noteEvent}
 	r.secrets = view[*corev1.Secret]{
@@ -63,7 +63,7 @@ func (r *Registry) Run(ctx context.Context) error {
 	views.Go(func() {
 		r.secrets.follow(ctx, r.api, &corev1.Secret{}, func() client.ObjectList { return &corev1.SecretList{} }, v1alpha1.LabelComponent)
 	})
-	views.Go(func() { r.tellUses(ctx) })
+	views.Go(func() { r.keepTellingUses(ctx) })
 	views.Wait()
 	return nil
 }

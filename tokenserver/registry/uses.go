@@ -27,9 +27,8 @@ const (
 	tellPerSecond = 50
 )
 
-// tellUses reports in the status of OAuthClients when their client secrets were last used, until the context ends.
-func (r *Registry) tellUses(ctx context.Context) {
-	limiter := flowcontrol.NewTokenBucketRateLimiter(tellPerSecond, tellPerSecond)
+// keepTellingUses tells uses until the context ends.
+func (r *Registry) keepTellingUses(ctx context.Context) {
 	ticker := time.NewTicker(lookForUses)
 	defer ticker.Stop()
 	for {
@@ -37,15 +36,24 @@ func (r *Registry) tellUses(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
+			r.TellUses(ctx)
 		}
-		for _, entry := range r.clients.withUntoldUses() {
-			if limiter.Wait(ctx) != nil {
-				return
-			}
-			if err := r.tellUse(ctx, entry); err != nil && ctx.Err() == nil {
+	}
+}
+
+// TellUses reports in the status of OAuthClients when their client secrets were last used, where nobody has for an hour. Run does so
+// all the time.
+func (r *Registry) TellUses(ctx context.Context) {
+	limiter := flowcontrol.NewTokenBucketRateLimiter(tellPerSecond, tellPerSecond)
+	for _, entry := range r.clients.withUntoldUses() {
+		if limiter.Wait(ctx) != nil {
+			return
+		}
+		if err := r.tellUse(ctx, entry); err != nil {
+			if ctx.Err() == nil {
 				r.log.Warn("last use of client secrets not reported, trying again later", "client", entry.ID, "error", err)
-				break // What stands in the way of one, stands in the way of all.
 			}
+			return // What stands in the way of one, stands in the way of all.
 		}
 	}
 }
