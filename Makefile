@@ -89,6 +89,10 @@ fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
 			echo "$$package $$target"; go test -run '^$$' -fuzz "^$$target$$" -fuzztime $${FUZZTIME:-1m} -fuzzminimizetime 20x $$package; \
 		done; done
 
+.PHONY: simulation
+simulation: controlplane ## Rotate everything for MONTHS (default 2), with requests every second (about 40 minutes a month; make test does it with fewer)
+	go test -v -count=1 -timeout 8h ./cmd/kubemint/simulation -args -months $${MONTHS:-2} -step 1s
+
 .PHONY: bench
 bench: bench-manifests bench-endpoint ## Measure what Kubemint costs, beside floors in the same run (about 15 minutes; both parts alone, too)
 
