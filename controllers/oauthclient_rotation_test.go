@@ -1,13 +1,16 @@
 package controllers
 
 import (
+	"fmt"
 	"slices"
 	"strings"
 	"testing"
 	"time"
 
+	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/tokenserver/credential"
@@ -148,4 +151,67 @@ func TestStaleRequest(t *testing.T) {
 	}
 	mustBeUntouched(t, c.Namespace, before)
 	mustHaveSeen(t, seen, []string{first, second, mustBeIssued(t, c)})
+}
+
+// While a pod runs that started with the client secret from before, that one is not retired, however long nobody uses it; the status
+// names the workload. When the pod is gone, it is.
+func TestRotationWaitsForWorkloads(t *testing.T) {
+	c, p := created(t), watching(t)
+	p.awaitSight(t, c)
+	settle(t, p, c)
+	pod := newPod(c.Namespace, "web-5c9-x")
+	pod.Spec.Volumes[0].Secret.SecretName = c.Name
+	controlledBy("apps/v1", "ReplicaSet", "web-5c9", "5c9")(pod)
+	started(t, pod, corev1.PodRunning, noon)
+
+	change(t, c, askToRotate)
+	p.awaitSight(t, c)
+	p.now = noon.Add(time.Hour)
+	await(t, "the pod to count", func() error {
+		if got, err := p.clients.holders(t.Context(), c.Namespace, c.Name, p.now); err != nil || len(got) == 0 {
+			return fmt.Errorf("held by %v, %v", got, err)
+		}
+		return nil
+	})
+	settle(t, p, c)
+	p.now = noon.Add(5 * 24 * time.Hour)
+	settle(t, p, c)
+	mustBeIssued(t, c)
+	if rotating := rotationOf(c); rotating == nil || rotating.Reason != v1alpha1.ReasonWaitingForWorkloads || !strings.HasSuffix(rotating.Message, ": Waiting for Deployment/web") {
+		t.Errorf("condition %+v", rotating)
+	}
+	if result, err := p.reconcile(c); err != nil || result.RequeueAfter != holdersAgain {
+		t.Errorf("it looks again after %v, %v", result.RequeueAfter, err)
+	}
+
+	must(t, suite.admin.Delete(t.Context(), pod, client.GracePeriodSeconds(0)))
+	await(t, "the first version to be retired", func() error {
+		if _, err := p.reconcile(c); err != nil {
+			return err
+		}
+		if _ = readyOf(t, c); rotationOf(c) != nil {
+			return fmt.Errorf("condition %+v", rotationOf(c))
+		}
+		return nil
+	})
+}
+
+// A rotation restarts what spec.rollout names, once.
+func TestRotationRestarts(t *testing.T) {
+	r := newRollout(t)
+	p := restarting(t, r)
+	p.awaitSight(t, r.c)
+	settle(t, p, r.c)
+	change(t, r.c, askToRotate)
+	p.awaitSight(t, r.c)
+	settle(t, p, r.c)
+	rotated := p.now
+	r.mustHaveRolled(t, 1, rotated)
+	_ = readyOf(t, r.c)
+	if restarted := meta.FindStatusCondition(r.c.Status.Conditions, v1alpha1.ConditionRestarted); restarted == nil || restarted.Status != metav1.ConditionTrue || r.c.Status.RestartedForVersion != 2 {
+		t.Errorf("status %+v", r.c.Status)
+	}
+	p.now = p.now.Add(1000 * time.Hour)
+	settle(t, p, r.c)
+	r.mustHaveRolled(t, 1, rotated)
 }
