@@ -179,11 +179,9 @@ func indexPods(ctx context.Context, indexer client.FieldIndexer) error {
 func (r *OAuthClientReconciler) clientsOfPod(ctx context.Context, pod client.Object) []reconcile.Request {
 	var requests []reconcile.Request
 	for _, secretName := range secretsOf(&pod.(*corev1.Pod).Spec) {
-		var clients v1alpha1.OAuthClientList
 		// It reads from the cache, which does not fail.
-		_ = r.Client.List(ctx, &clients, client.InNamespace(pod.GetNamespace()),
-			client.MatchingFields{indexSecretName: secretName}, client.DisableReadYourWritesConsistency)
-		clients.Items = slices.DeleteFunc(clients.Items, func(c v1alpha1.OAuthClient) bool { return len(c.Status.Credentials) < 2 })
+		clients, _ := r.clientsWanting(ctx, pod.GetNamespace(), secretName)
+		clients = slices.DeleteFunc(clients, func(c v1alpha1.OAuthClient) bool { return len(c.Status.Credentials) < 2 })
 		requests = append(requests, requestsFor(clients)...)
 	}
 	return requests

@@ -232,7 +232,7 @@ func TestClientsOfPod(t *testing.T) {
 	}
 	pod := newPod(namespace, "worker")
 	pod.Spec.Containers[0].EnvFrom = allVariablesFrom("steady")
-	if got := p.clients.clientsOfPod(t.Context(), pod); !slices.Equal(got, requestsFor(v1alpha1.OAuthClientList{Items: []v1alpha1.OAuthClient{*rotating}})) {
+	if got := p.clients.clientsOfPod(t.Context(), pod); !slices.Equal(got, requestsFor([]v1alpha1.OAuthClient{*rotating})) {
 		t.Errorf("it has %v reconciled", got)
 	}
 	pod.Spec.Volumes = nil

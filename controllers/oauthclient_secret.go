@@ -86,17 +86,6 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 	return result, r.deleteSecrets(ctx, former)
 }
 
-// cachedSecrets returns the Secrets that an OAuthClient owns, sealed.
-func (r *OAuthClientReconciler) cachedSecrets(ctx context.Context, c *v1alpha1.OAuthClient) ([]corev1.Secret, error) {
-	var owned corev1.SecretList
-	// The list may be older than our own last write: at worst a live read follows that finds nothing to do.
-	if err := r.Client.List(ctx, &owned, client.InNamespace(c.Namespace), client.MatchingFields{indexOwner: string(c.UID)},
-		client.DisableReadYourWritesConsistency); err != nil {
-		return nil, fmt.Errorf("list the OAuthClient's Secrets: %w", err)
-	}
-	return owned.Items, nil
-}
-
 // liveSecrets returns the Secret of the wanted name, or nil, and those that the OAuthClient owns under former names.
 func (r *OAuthClientReconciler) liveSecrets(ctx context.Context, c *v1alpha1.OAuthClient) (current *corev1.Secret, former []corev1.Secret, err error) {
 	current = &corev1.Secret{}
@@ -242,13 +231,12 @@ func (r *OAuthClientReconciler) deleteSecrets(ctx context.Context, secrets []cor
 
 // olderRival returns the name of an OAuthClient that wants the same Secret and was created before this one.
 func (r *OAuthClientReconciler) olderRival(ctx context.Context, c *v1alpha1.OAuthClient) (string, error) {
-	var wanting v1alpha1.OAuthClientList
-	if err := r.Client.List(ctx, &wanting, client.InNamespace(c.Namespace), client.MatchingFields{indexSecretName: c.SecretName()},
-		client.DisableReadYourWritesConsistency); err != nil {
-		return "", fmt.Errorf("list the OAuthClients that want Secret %q: %w", c.SecretName(), err)
+	wanting, err := r.clientsWanting(ctx, c.Namespace, c.SecretName())
+	if err != nil {
+		return "", err
 	}
-	for i := range wanting.Items {
-		if rival := &wanting.Items[i]; rival.UID != c.UID && rival.DeletionTimestamp.IsZero() && older(rival, c) {
+	for i := range wanting {
+		if rival := &wanting[i]; rival.UID != c.UID && rival.DeletionTimestamp.IsZero() && older(rival, c) {
 			return rival.Name, nil
 		}
 	}

@@ -1,0 +1,214 @@
+package controllers
+
+import (
+	"context"
+	"fmt"
+	"sync"
+
+	corev1 "k8s.io/api/core/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/labels"
+	"k8s.io/apimachinery/pkg/selection"
+	"sigs.k8s.io/controller-runtime/pkg/cache"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/credential"
+)
+
+// What lives in the cache costs the token server of the same process CPU time with every garbage collection. So the objects are kept
+// small here, and only what has a name of its own choice is in an index: the rest is found by name.
+
+// Indexes of the cache.
+const (
+	// indexOwner finds Secrets by the UID of the OAuthClient that controls them, unless they have its name.
+	indexOwner = "owner"
+	// indexSecretName finds OAuthClients by the name of the Secret that they want written, unless it is their own.
+	indexSecretName = "secretName"
+)
+
+// CacheOptions limits the cache to what the controllers read: of the Secrets, only Kubemint's own by label. The values of
+// those that hold client credentials are sealed: no client secret stays in memory, and none can be written back from it.
+func CacheOptions(namespace string) cache.Options {
+	ours, err := labels.NewRequirement(v1alpha1.LabelComponent, selection.Exists, nil)
+	if err != nil {
+		panic("controllers: a constant label selector is invalid: " + err.Error())
+	}
+	texts := &sharedTexts{}
+	return cache.Options{
+		DefaultTransform: cache.TransformStripManagedFields(),
+		ByObject: map[client.Object]cache.ByObject{
+			&v1alpha1.OAuthClient{}: {Transform: func(object any) (any, error) {
+				if c, ok := object.(*v1alpha1.OAuthClient); ok {
+					shrinkClient(c, texts)
+				}
+				return object, nil
+			}},
+			&corev1.Secret{}: {
+				Label: labels.NewSelector().Add(*ours),
+				Transform: func(object any) (any, error) {
+					if secret, ok := object.(*corev1.Secret); ok {
+						secret.ManagedFields = nil
+						if secret.Namespace != namespace || secret.Labels[v1alpha1.LabelComponent] == v1alpha1.ComponentClientCredentials {
+							secret.Data = credential.SealData(secret.Data)
+							shrinkSecret(secret, texts)
+						}
+					}
+					return object, nil
+				},
+			},
+		},
+	}
+}
+
+// shrinkClient keeps of an OAuthClient what the controllers read: they write nothing but its status.
+func shrinkClient(c *v1alpha1.OAuthClient, texts *sharedTexts) {
+	c.ManagedFields = nil
+	delete(c.Annotations, corev1.LastAppliedConfigAnnotation)
+	texts.share(&c.Kind, &c.APIVersion, &c.Namespace)
+	shareAll(texts, c.Spec.Scopes)
+	shareAll(texts, c.Spec.DefaultScopes)
+	shareAll(texts, c.Status.GrantedScopes)
+	keys := &c.Spec.Secret.Keys
+	for _, key := range []*v1alpha1.SecretKey{&keys.ClientID, &keys.ClientSecret, &keys.Issuer, &keys.TokenURL, &keys.Scope, &keys.CACert,
+		&keys.Type, &keys.Provider, &keys.EnvFile} {
+		*key = v1alpha1.SecretKey(texts.get(string(*key)))
+	}
+	for i := range c.Status.Conditions {
+		condition := &c.Status.Conditions[i]
+		texts.share(&condition.Type, &condition.Reason, (*string)(&condition.Status))
+	}
+	for _, name := range []*string{&c.Status.SecretName, bindingName(c)} {
+		if name != nil && *name == c.Name {
+			*name = c.Name
+		}
+	}
+}
+
+func bindingName(c *v1alpha1.OAuthClient) *string {
+	if c.Status.Binding == nil {
+		return nil
+	}
+	return &c.Status.Binding.Name
+}
+
+// shrinkSecret puts the texts of a Secret, sealed, that others have too in one place.
+func shrinkSecret(s *corev1.Secret, texts *sharedTexts) {
+	texts.share(&s.Namespace, (*string)(&s.Type))
+	for i := range s.OwnerReferences {
+		owner := &s.OwnerReferences[i]
+		texts.share(&owner.APIVersion, &owner.Kind)
+		if owner.Name == s.Name {
+			owner.Name = s.Name
+		}
+		if uid := s.Labels[v1alpha1.LabelClientUID]; uid == string(owner.UID) {
+			s.Labels[v1alpha1.LabelClientUID] = string(owner.UID)
+		}
+	}
+	s.Labels = sharedKeys(s.Labels, texts)
+	s.Annotations = sharedKeys(s.Annotations, texts)
+	s.Data = sharedKeys(s.Data, texts)
+}
+
+// sharedKeys returns a map as small as it can be, with its keys in one place.
+func sharedKeys[V any](m map[string]V, texts *sharedTexts) map[string]V {
+	if m == nil {
+		return nil
+	}
+	shared := make(map[string]V, len(m))
+	for key, value := range m {
+		shared[texts.get(key)] = value
+	}
+	return shared
+}
+
+// sharedTexts holds texts that many objects have, each once.
+type sharedTexts struct {
+	mu    sync.Mutex
+	texts map[string]string
+}
+
+// maxSharedTexts bounds them: what tenants write may be different for each object.
+const maxSharedTexts = 10_000
+
+func (s *sharedTexts) get(text string) string {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	if shared, ok := s.texts[text]; ok {
+		return shared
+	}
+	if s.texts == nil {
+		s.texts = map[string]string{}
+	}
+	if len(s.texts) < maxSharedTexts {
+		s.texts[text] = text
+	}
+	return text
+}
+
+func (s *sharedTexts) share(texts ...*string) {
+	for _, text := range texts {
+		*text = s.get(*text)
+	}
+}
+
+func shareAll[T ~string](s *sharedTexts, texts []T) {
+	for i := range texts {
+		texts[i] = T(s.get(string(texts[i])))
+	}
+}
+
+// addIndexes adds to the cache the indexes that reconciling OAuthClients needs.
+func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
+	if err := indexer.IndexField(ctx, &corev1.Secret{}, indexOwner, func(object client.Object) []string {
+		if owner := controllingClient(object); owner != nil && owner.Name != object.GetName() {
+			return []string{string(owner.UID)}
+		}
+		return nil
+	}); err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &v1alpha1.OAuthClient{}, indexSecretName, func(object client.Object) []string {
+		if name := object.(*v1alpha1.OAuthClient).SecretName(); name != object.GetName() {
+			return []string{name}
+		}
+		return nil
+	})
+}
+
+// cachedSecrets returns the Secrets that an OAuthClient owns, sealed. They may be older than our own last write: at worst a live read
+// follows that finds nothing to do.
+func (r *OAuthClientReconciler) cachedSecrets(ctx context.Context, c *v1alpha1.OAuthClient) ([]corev1.Secret, error) {
+	var owned corev1.SecretList
+	if err := r.Client.List(ctx, &owned, client.InNamespace(c.Namespace), client.MatchingFields{indexOwner: string(c.UID)},
+		client.DisableReadYourWritesConsistency); err != nil {
+		return nil, fmt.Errorf("list the OAuthClient's Secrets: %w", err)
+	}
+	var namesake corev1.Secret
+	err := r.Client.Get(ctx, client.ObjectKeyFromObject(c), &namesake, client.DisableReadYourWritesConsistency)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read the OAuthClient's Secret: %w", err)
+	}
+	if err == nil && metav1.IsControlledBy(&namesake, c) {
+		return append(owned.Items, namesake), nil
+	}
+	return owned.Items, nil
+}
+
+// clientsWanting returns the OAuthClients that want a Secret of a name.
+func (r *OAuthClientReconciler) clientsWanting(ctx context.Context, namespace, secretName string) ([]v1alpha1.OAuthClient, error) {
+	var wanting v1alpha1.OAuthClientList
+	if err := r.Client.List(ctx, &wanting, client.InNamespace(namespace), client.MatchingFields{indexSecretName: secretName},
+		client.DisableReadYourWritesConsistency); err != nil {
+		return nil, fmt.Errorf("list the OAuthClients that want Secret %q: %w", secretName, err)
+	}
+	var namesake v1alpha1.OAuthClient
+	err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: secretName}, &namesake, client.DisableReadYourWritesConsistency)
+	if client.IgnoreNotFound(err) != nil {
+		return nil, fmt.Errorf("read OAuthClient %q: %w", secretName, err)
+	}
+	if err == nil && namesake.SecretName() == secretName {
+		return append(wanting.Items, namesake), nil
+	}
+	return wanting.Items, nil
+}
