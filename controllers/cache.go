@@ -38,6 +38,7 @@ func CacheOptions(namespace string) cache.Options {
 	return cache.Options{
 		DefaultTransform: cache.TransformStripManagedFields(),
 		ByObject: map[client.Object]cache.ByObject{
+			&corev1.Pod{}: {Transform: stripPod},
 			&v1alpha1.OAuthClient{}: {Transform: func(object any) (any, error) {
 				if c, ok := object.(*v1alpha1.OAuthClient); ok {
 					shrinkClient(c, texts)
