@@ -23,7 +23,7 @@ type Version struct {
 	Number int64  `json:"version"`
 	Digest Digest `json:"sha256"`
 	// Created is when it was made, or first seen. Replaced is when the next one came, and Expires when it ends at the latest; both
-	// are zero for the present one.
+	// are zero for the present one, unless somebody else makes it and took it away: then that is when.
 	Created  time.Time `json:"created"`
 	Replaced time.Time `json:"replaced,omitzero"`
 	Expires  time.Time `json:"expires,omitzero"`
@@ -37,6 +37,9 @@ func ParseRecord(stored string) (Record, error) {
 	var record Record
 	if err := json.Unmarshal([]byte(stored), &record); err != nil || record.Present.Number < 1 || len(record.Previous) > MaxPrevious {
 		return Record{}, errors.New("the record of client secrets is not one that Kubemint wrote")
+	}
+	if !record.Present.Expires.IsZero() && record.Present.Expires.Unix() <= 0 {
+		return Record{}, errors.New("the record of client secrets has one that was taken away and never ends")
 	}
 	for _, previous := range record.Previous {
 		if previous.Expires.Unix() <= 0 || previous.Number < 1 || previous.Number >= record.Present.Number {
@@ -58,9 +61,12 @@ func (r Record) String() string {
 // Accepted returns the client secrets of the record, with their ends.
 func (r Record) Accepted() []Accepted {
 	accepted := make([]Accepted, 0, 1+len(r.Previous))
-	accepted = append(accepted, Accepted{Digest: r.Present.Digest, Version: r.Present.Number, Use: new(Use)})
-	for _, v := range r.Previous {
-		accepted = append(accepted, Accepted{Digest: v.Digest, Version: v.Number, Expires: v.Expires.Unix(), Use: new(Use)})
+	for _, v := range append([]Version{r.Present}, r.Previous...) {
+		a := Accepted{Digest: v.Digest, Version: v.Number, Use: new(Use)}
+		if !v.Expires.IsZero() {
+			a.Expires = v.Expires.Unix()
+		}
+		accepted = append(accepted, a)
 	}
 	return accepted
 }

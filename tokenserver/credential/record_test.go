@@ -30,6 +30,22 @@ func TestRecordGoesThereAndBack(t *testing.T) {
 	}
 }
 
+// A client secret that somebody else made and took away ends as one from before.
+func TestRecordOfOneTakenAway(t *testing.T) {
+	record := Record{Present: Version{Number: 1, Digest: DigestOf("a"), Created: noon, Replaced: noon, Expires: noon.Add(time.Hour)}}
+	read, err := ParseRecord(record.String())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if Match("a", read.Accepted(), noon.Add(time.Hour-1)) == nil || Match("a", read.Accepted(), noon.Add(time.Hour)) != nil {
+		t.Error("it is not valid until its end, or beyond it")
+	}
+	record.Present.Expires = time.Unix(0, 0)
+	if _, err := ParseRecord(record.String()); err == nil {
+		t.Error("an end in 1970 stands for none when it is compared, and was taken")
+	}
+}
+
 // What somebody else wrote into the annotation is not taken for a record, and not quoted.
 func TestParseRecordRefuses(t *testing.T) {
 	good := aRecord().String()

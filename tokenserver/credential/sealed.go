@@ -4,20 +4,26 @@ import (
 	"bytes"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"maps"
 )
 
-// Sealed is what memory keeps of a value in a Secret: whether it is a well-formed client secret, and its SHA-256. Every value
-// is sealed alike, so that nobody needs to know beforehand which key of a Secret holds the client secret. Where one is assigned
-// in a value, an env file, it is masked first: who knows its digest then can tell whether the value is as it should be.
+// Sealed is what memory keeps of a value in a Secret: what it is good for, and its SHA-256. Every value is sealed alike, so that
+// nobody needs to know beforehand which key of a Secret holds the client secret. Where one is assigned in a value, an env file, it is
+// masked first: who knows its digest then can tell whether the value is as it should be.
 type Sealed [1 + sha256.Size]byte
+
+// What a value is good for, the first byte of its sealed form. A Weakness counts from there.
+const (
+	sealedWellFormed = 1
+	sealedStrong     = 2
+)
 
 // Seal seals one value.
 func Seal(value []byte) Sealed {
 	var sealed Sealed
-	if WellFormed(string(value)) {
-		sealed[0] = 1
-	} else {
+	sealed[0] = goodFor(string(value))
+	if sealed[0] != sealedWellFormed {
 		value = masked(value)
 	}
 	digest := sha256.Sum256(value)
@@ -47,6 +53,15 @@ func masked(value []byte) []byte {
 			value = value[length:]
 		}
 	}
+}
+
+func goodFor(value string) byte {
+	if WellFormed(value) {
+		return sealedWellFormed
+	}
+	var weakness Weakness
+	errors.As(Strength(value), &weakness)
+	return sealedStrong + byte(weakness)
 }
 
 // sealedMark stands among sealed data to tell it from plain. The API server takes no Secret with an empty key, so that nobody
@@ -84,5 +99,20 @@ func Unseal(value []byte) (digest Digest, wellFormed bool) {
 		return Digest{}, false
 	}
 	copy(digest[:], value[1:])
-	return digest, value[0] == 1
+	return digest, value[0] == sealedWellFormed
+}
+
+// UnsealProvided returns the digest of a sealed value, and the Weakness by which it cannot serve as a client secret that somebody
+// else makes; nil if it can.
+func UnsealProvided(value []byte) (Digest, error) {
+	digest, wellFormed := Unseal(value)
+	switch {
+	case wellFormed:
+		return digest, nil
+	case len(value) != len(Sealed{}) || value[0] < sealedStrong || value[0] >= sealedStrong+byte(weaknesses):
+		return Digest{}, weaknesses
+	case value[0] > sealedStrong:
+		return digest, Weakness(value[0] - sealedStrong)
+	}
+	return digest, nil
 }
