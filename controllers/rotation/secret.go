@@ -110,13 +110,21 @@ func (d *Secret) generate(why string) {
 
 // replace makes the decision's secret the present one of a record. The one before is valid through the overlap.
 func (d *Secret) replace(record credential.Record, policy SecretPolicy, now time.Time) {
+	d.replaceBy(credential.DigestOf(d.Secret), record, policy, now)
+}
+
+func (d *Secret) replaceBy(digest credential.Digest, record credential.Record, policy SecretPolicy, now time.Time) {
 	former := record.Present
-	former.Replaced, former.Expires = now, now.Add(policy.Overlap)
+	if former.Expires.IsZero() { // Otherwise it was taken away before, and ends as it was to end then.
+		former.Replaced, former.Expires = now, now.Add(policy.Overlap)
+	}
 	d.Record = credential.Record{
-		Present:  credential.Version{Number: former.Number + 1, Digest: credential.DigestOf(d.Secret), Created: now},
+		Present:  credential.Version{Number: former.Number + 1, Digest: digest, Created: now},
 		Request:  record.Request,
 		Previous: append([]credential.Version{former}, record.Previous...),
 	}
+	// One from before that came back is the present one, and does not end as another.
+	d.Record.Previous = slices.DeleteFunc(d.Record.Previous, func(v credential.Version) bool { return v.Digest == digest })
 	if policy.Request != "" {
 		d.Record.Request = policy.Request
 	}
