@@ -3,6 +3,7 @@ package controllers
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
@@ -23,7 +24,7 @@ import (
 const (
 	// indexOwner finds Secrets by the UID of the OAuthClient that controls them, unless they have its name.
 	indexOwner = "owner"
-	// indexSecretName finds OAuthClients by the name of the Secret that they want written, unless it is their own.
+	// indexSecretName finds OAuthClients by the names of the Secrets that they want written or have provided, but for their own name.
 	indexSecretName = "secretName"
 )
 
@@ -170,10 +171,9 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 		return err
 	}
 	return indexer.IndexField(ctx, &v1alpha1.OAuthClient{}, indexSecretName, func(object client.Object) []string {
-		if name := object.(*v1alpha1.OAuthClient).SecretName(); name != object.GetName() {
-			return []string{name}
-		}
-		return nil
+		c := object.(*v1alpha1.OAuthClient)
+		names := []string{c.SecretName(), writtenName(c)} // Two where it is provided.
+		return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == c.Name })
 	})
 }
 
@@ -196,19 +196,19 @@ func (r *OAuthClientReconciler) cachedSecrets(ctx context.Context, c *v1alpha1.O
 	return owned.Items, nil
 }
 
-// clientsWanting returns the OAuthClients that want a Secret of a name.
-func (r *OAuthClientReconciler) clientsWanting(ctx context.Context, namespace, secretName string) ([]v1alpha1.OAuthClient, error) {
+// clientsNaming returns the OAuthClients that want a Secret of a name written, or have it provided.
+func (r *OAuthClientReconciler) clientsNaming(ctx context.Context, namespace, secretName string) ([]v1alpha1.OAuthClient, error) {
 	var wanting v1alpha1.OAuthClientList
 	if err := r.Client.List(ctx, &wanting, client.InNamespace(namespace), client.MatchingFields{indexSecretName: secretName},
 		client.DisableReadYourWritesConsistency); err != nil {
-		return nil, fmt.Errorf("list the OAuthClients that want Secret %q: %w", secretName, err)
+		return nil, fmt.Errorf("list the OAuthClients that name Secret %q: %w", secretName, err)
 	}
 	var namesake v1alpha1.OAuthClient
 	err := r.Client.Get(ctx, client.ObjectKey{Namespace: namespace, Name: secretName}, &namesake, client.DisableReadYourWritesConsistency)
 	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("read OAuthClient %q: %w", secretName, err)
 	}
-	if err == nil && namesake.SecretName() == secretName {
+	if err == nil && (writtenName(&namesake) == secretName || namesake.SecretName() == secretName) {
 		return append(wanting.Items, namesake), nil
 	}
 	return wanting.Items, nil

@@ -180,7 +180,7 @@ func (r *OAuthClientReconciler) clientsOfPod(ctx context.Context, pod client.Obj
 	var requests []reconcile.Request
 	for _, secretName := range secretsOf(&pod.(*corev1.Pod).Spec) {
 		// It reads from the cache, which does not fail.
-		clients, _ := r.clientsWanting(ctx, pod.GetNamespace(), secretName)
+		clients, _ := r.clientsNaming(ctx, pod.GetNamespace(), secretName)
 		clients = slices.DeleteFunc(clients, func(c v1alpha1.OAuthClient) bool { return len(c.Status.Credentials) < 2 })
 		requests = append(requests, requestsFor(clients)...)
 	}

@@ -25,7 +25,8 @@ type desiredSecret struct {
 	owner               metav1.OwnerReference
 	namespace, name     string
 	labels, annotations map[string]string
-	// data is every value but the client secret, which stands under secretKey, and the env file.
+	// data is every value but the client secret, which stands under secretKey, and the env file. secretKey is empty where somebody else
+	// provides the client secret.
 	data      map[string][]byte
 	secretKey string
 	// envFileKey is the key of the env file; empty where there is to be none.
@@ -99,16 +100,8 @@ func (r *OAuthClientReconciler) caCert(ctx context.Context) ([]byte, error) {
 // inSync returns the record of a Secret from the cache, whose values are sealed, if it is what it should be; otherwise nil. Keys
 // that others added to it are theirs.
 func (d *desiredSecret) inSync(sealed *corev1.Secret) *credential.Record {
-	if sealed.Name != d.name || !contains(sealed.Labels, d.labels) || !contains(sealed.Annotations, d.annotations) {
+	if !d.restInSync(sealed) {
 		return nil
-	}
-	for key, value := range d.data {
-		if want := credential.Seal(value); string(sealed.Data[key]) != string(want[:]) {
-			return nil
-		}
-	}
-	if _, there := sealed.Data[d.noCAKey]; there && d.noCAKey != "" {
-		return nil // It goes if it is ours; a live read tells.
 	}
 	record := recordIn(*sealed)
 	clientSecret, wellFormed := credential.Unseal(sealed.Data[d.secretKey])
@@ -125,6 +118,20 @@ func (d *desiredSecret) envFileInSync(sealed []byte, clientSecret credential.Dig
 	return string(sealed) == string(want[:])
 }
 
+// restInSync reports whether everything but the client secret, its record and the env file is as it should be.
+func (d *desiredSecret) restInSync(sealed *corev1.Secret) bool {
+	if sealed.Name != d.name || !contains(sealed.Labels, d.labels) || !contains(sealed.Annotations, d.annotations) {
+		return false
+	}
+	for key, value := range d.data {
+		if want := credential.Seal(value); string(sealed.Data[key]) != string(want[:]) {
+			return false
+		}
+	}
+	_, there := sealed.Data[d.noCAKey]
+	return !there || d.noCAKey == "" // It goes if it is ours; a live read tells.
+}
+
 func contains(have, want map[string]string) bool {
 	for key, value := range want {
 		if got, ok := have[key]; !ok || got != value {
@@ -137,12 +144,16 @@ func contains(have, want map[string]string) bool {
 // build returns the Secret as it is first created.
 func (d *desiredSecret) build(decision rotation.Secret) *corev1.Secret {
 	data := maps.Clone(d.data)
-	data[d.secretKey] = []byte(decision.Secret)
+	if d.secretKey != "" {
+		data[d.secretKey] = []byte(decision.Secret)
+	}
 	if d.envFileKey != "" {
 		data[d.envFileKey] = d.envFile([]byte(decision.Secret))
 	}
 	annotations := maps.Clone(d.annotations)
-	annotations[v1alpha1.AnnotationCredentials] = decision.Record.String()
+	if decision.Record.Present.Number > 0 { // Of a provided one that nobody has made yet, there is nothing to say.
+		annotations[v1alpha1.AnnotationCredentials] = decision.Record.String()
+	}
 	return &corev1.Secret{
 		ObjectMeta: metav1.ObjectMeta{
 			Namespace: d.namespace, Name: d.name, Labels: d.labels, Annotations: annotations,
@@ -153,10 +164,12 @@ func (d *desiredSecret) build(decision rotation.Secret) *corev1.Secret {
 	}
 }
 
-// envFile returns the env file of all values but the CA certificate.
+// envFile returns the env file of all values but the CA certificate. A nil client secret is left out.
 func (d *desiredSecret) envFile(clientSecret []byte) []byte {
 	values := maps.Clone(d.data)
-	values[d.secretKey] = clientSecret
+	if clientSecret != nil {
+		values[d.secretKey] = clientSecret
+	}
 	delete(values, d.caKey)
 	return envFile(values)
 }

@@ -2,6 +2,7 @@
 package controllers
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -32,8 +33,10 @@ type OAuthClientReconciler struct {
 	Client client.Client
 	// Live reads from the API server. What is overwritten is read live first, and of what is generated the OAuthClient; that
 	// there is no Secret yet, creating it tells.
-	Live   client.Reader
-	Events events.EventRecorder
+	Live client.Reader
+	// Provided reads from the cache of Secrets that others make, sealed too. SetupWithManager sets it.
+	Provided client.Reader
+	Events   events.EventRecorder
 	// Namespace is Kubemint's own.
 	Namespace string
 	// Issuer is what every client's Secret says of the issuer.
@@ -113,7 +116,7 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 	}
 
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue,
-		Reason: v1alpha1.ReasonIssued, Message: fmt.Sprintf("Secret %q holds working credentials", outcome.secretName)}
+		Reason: v1alpha1.ReasonIssued, Message: outcome.ready()}
 	switch {
 	case obstacle != nil:
 		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, obstacle.reason, obstacle.message
@@ -161,7 +164,7 @@ func (r *OAuthClientReconciler) applyStatus(ctx context.Context, c *v1alpha1.OAu
 // tell records what was done as an event, and a new problem as an event and a log line.
 func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClient, outcome outcome, obstacle *problem, changed bool) {
 	if outcome.message != "" {
-		log.FromContext(ctx).Info("Secret written", "secret", outcome.secretName, "what", outcome.message)
+		log.FromContext(ctx).Info("Secret written", "secret", cmp.Or(outcome.companion, outcome.secretName), "what", outcome.message)
 	}
 	if outcome.event != "" {
 		eventType := corev1.EventTypeNormal

@@ -24,6 +24,8 @@ import (
 type outcome struct {
 	// secretName is the Secret that holds the credentials now; empty where there is none.
 	secretName string
+	// companion is the Secret that Kubemint writes beside a provided one; empty where it generates the client secret.
+	companion string
 	// record is what it says of its client secrets, use who uses them, and next when to look at them again; zero where nothing is due.
 	record *credential.Record
 	use    rotation.SecretUse
@@ -33,9 +35,20 @@ type outcome struct {
 	event, message string
 }
 
+// ready says in words what there is.
+func (o outcome) ready() string {
+	if o.companion != "" {
+		return fmt.Sprintf("Secret %q holds a working client secret, and Secret %q what goes with it", o.secretName, o.companion)
+	}
+	return fmt.Sprintf("Secret %q holds working credentials", o.secretName)
+}
+
 // syncSecret makes the Secret of an OAuthClient what it should be. The cache decides whether anything needs doing; what is
 // then done rests on a live read, so that no stale cache can make a second secret or overwrite somebody's change.
 func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAuthClient) (outcome, error) {
+	if isProvided(c) {
+		return r.syncProvided(ctx, c)
+	}
 	desired, err := r.desiredSecret(ctx, c)
 	if err != nil {
 		return outcome{secretName: c.Status.SecretName}, err
@@ -79,7 +92,7 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 	}
 	if err != nil {
 		if len(former) > 0 { // The credential stays where it was until the new name can be had.
-			result.secretName = former[0].Name
+			result.secretName = standing(c, former).secretName
 		}
 		return result, err
 	}
@@ -88,13 +101,14 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 
 // liveSecrets returns the Secret of the wanted name, or nil, and those that the OAuthClient owns under former names.
 func (r *OAuthClientReconciler) liveSecrets(ctx context.Context, c *v1alpha1.OAuthClient) (current *corev1.Secret, former []corev1.Secret, err error) {
+	name := writtenName(c)
 	current = &corev1.Secret{}
-	err = r.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: c.SecretName()}, current)
+	err = r.Live.Get(ctx, client.ObjectKey{Namespace: c.Namespace, Name: name}, current)
 	if apierrors.IsNotFound(err) {
 		current, err = nil, nil
 	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("read Secret %q: %w", c.SecretName(), err)
+		return nil, nil, fmt.Errorf("read Secret %q: %w", name, err)
 	}
 	if c.Generation == 1 {
 		return current, nil, nil // The spec never changed, so that there is no former name.
@@ -105,7 +119,7 @@ func (r *OAuthClientReconciler) liveSecrets(ctx context.Context, c *v1alpha1.OAu
 		return nil, nil, fmt.Errorf("list the OAuthClient's Secrets: %w", err)
 	}
 	former = slices.DeleteFunc(labelled.Items, func(s corev1.Secret) bool {
-		return s.Name == c.SecretName() || !metav1.IsControlledBy(&s, c) || !s.DeletionTimestamp.IsZero()
+		return s.Name == name || !metav1.IsControlledBy(&s, c) || !s.DeletionTimestamp.IsZero()
 	})
 	return current, former, nil
 }
@@ -151,6 +165,8 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 	}
 	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.lookAgain(decision.Next, use)}
 	switch {
+	case len(former) > 0 && isCompanion(c, &former[0]) && decision.Lost:
+		result.event, result.message = v1alpha1.EventSecretRotated, generatedAgain(desired.name, decision)
 	case len(former) > 0:
 		result.event = v1alpha1.EventSecretRenamed
 		result.message = fmt.Sprintf("the credentials moved from Secret %q to %q", former[0].Name, desired.name)
@@ -231,12 +247,12 @@ func (r *OAuthClientReconciler) deleteSecrets(ctx context.Context, secrets []cor
 
 // olderRival returns the name of an OAuthClient that wants the same Secret and was created before this one.
 func (r *OAuthClientReconciler) olderRival(ctx context.Context, c *v1alpha1.OAuthClient) (string, error) {
-	wanting, err := r.clientsWanting(ctx, c.Namespace, c.SecretName())
+	wanting, err := r.clientsNaming(ctx, c.Namespace, writtenName(c))
 	if err != nil {
 		return "", err
 	}
 	for i := range wanting {
-		if rival := &wanting[i]; rival.UID != c.UID && rival.DeletionTimestamp.IsZero() && older(rival, c) {
+		if rival := &wanting[i]; rival.UID != c.UID && rival.DeletionTimestamp.IsZero() && writtenName(rival) == writtenName(c) && older(rival, c) {
 			return rival.Name, nil
 		}
 	}

@@ -25,14 +25,19 @@ import (
 // reconcileTimeout bounds one reconciliation, waiting for the cache to see its own writes included.
 const reconcileTimeout = time.Minute
 
-// SetupWithManager starts reconciling OAuthClients: when one changes, when its Secret does, when the name it wants becomes
-// free, when pods that use its Secret come and go, if they are watched, and all of them when the CA changes.
+// SetupWithManager starts reconciling OAuthClients: when one changes, when its Secret or the one provided for it does, when the name
+// it wants becomes free, when pods that use its Secret come and go, if they are watched, and all of them when the CA changes.
 func (r *OAuthClientReconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
 	if err := addIndexes(ctx, manager.GetFieldIndexer()); err != nil {
 		return err
 	}
+	provided, err := r.watchProvided(manager)
+	if err != nil {
+		return err
+	}
 	controller := ctrl.NewControllerManagedBy(manager).
 		For(&v1alpha1.OAuthClient{}).
+		WatchesRawSource(provided).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.clientsOfSecret)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.allClients), caChanged(r.Namespace)).
 		WithOptions(controllerOptions(r.Workers))
@@ -62,7 +67,7 @@ func (r *OAuthClientReconciler) clientsOfSecret(ctx context.Context, secret clie
 		requests = append(requests, requestFor(secret.GetNamespace(), owner.Name))
 	}
 	// It reads from the cache, which does not fail.
-	wanting, _ := r.clientsWanting(ctx, secret.GetNamespace(), secret.GetName())
+	wanting, _ := r.clientsNaming(ctx, secret.GetNamespace(), secret.GetName())
 	return append(requests, requestsFor(wanting)...)
 }
 

@@ -431,6 +431,8 @@ type BindingReference struct {
 // same namespace; with them the workload gets signed JWT access tokens (RFC 9068) from Kubemint's token endpoint by the
 // client credentials grant (RFC 6749, section 4.4), and calls other workloads with them.
 //
+// +kubebuilder:validation:XValidation:rule="self.spec.secret.source != 'Provided' || self.metadata.name.size() <= 63",message="with spec.secret.source Provided, metadata.name has at most 63 characters, as the label oauth.kubemint.dev/client of the provided Secret must name the OAuthClient: choose a shorter name"
+// +kubebuilder:validation:XValidation:rule="self.spec.secret.source != 'Provided' || !has(self.spec.secret.name) || self.spec.secret.name != self.metadata.name + '-kubemint'",message="with spec.secret.source Provided, Kubemint writes a Secret of its own of the name NAME-kubemint: choose another spec.secret.name for the provided one",fieldPath=".spec.secret.name"
 // +kubebuilder:object:root=true
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=oauthclients,singular=oauthclient,shortName=oac,categories=kubemint
