@@ -53,16 +53,22 @@ func newProcess(t *testing.T, namespace string) *process {
 	must(t, err)
 	p.parts = parts
 	must(t, addIndexes(ctx, parts.GetFieldIndexer()))
-	ended := make(chan error, 1)
-	go func() { ended <- parts.Start(ctx) }()
+	provided := newProvidedCache(ctx, t, config)
+	caches := []interface{ Start(context.Context) error }{parts, provided}
+	ended := make(chan error, len(caches))
+	for _, c := range caches {
+		go func() { ended <- c.Start(ctx) }()
+	}
 	p.freeze = sync.OnceFunc(func() {
 		cancel()
-		if err := <-ended; err != nil {
-			t.Errorf("the cache ended: %v", err)
+		for range caches {
+			if err := <-ended; err != nil {
+				t.Errorf("the cache ended: %v", err)
+			}
 		}
 	})
 	t.Cleanup(p.freeze)
-	if !parts.GetCache().WaitForCacheSync(ctx) {
+	if !parts.GetCache().WaitForCacheSync(ctx) || !provided.WaitForCacheSync(ctx) {
 		t.Fatal("the cache did not sync")
 	}
 	// The first such read begins to watch for the client's own writes, which a frozen cache would refuse.
@@ -73,7 +79,7 @@ func newProcess(t *testing.T, namespace string) *process {
 	writer := client.WithFieldOwner(parts.GetClient(), v1alpha1.ManagedBy)
 	clock := func() time.Time { return p.now }
 	p.clients = &OAuthClientReconciler{
-		Client: writer, Live: parts.GetAPIReader(), Events: p.events, Namespace: namespace, Now: clock,
+		Client: writer, Live: parts.GetAPIReader(), Provided: provided, Events: p.events, Namespace: namespace, Now: clock,
 		Issuer: Issuer{URL: "https://kubemint.svc", TokenURL: "https://kubemint.svc/oauth2/token", CACert: []byte{}},
 	}
 	p.certificates = &CertificatesReconciler{Client: writer, Live: parts.GetAPIReader(), Events: p.events, Namespace: namespace, Hosts: hosts, Now: clock}
@@ -111,6 +117,9 @@ func (p *process) awaitSight(t *testing.T, c *v1alpha1.OAuthClient) {
 		}
 		var cached v1alpha1.OAuthClient
 		must(t, client.IgnoreNotFound(p.clients.Client.Get(t.Context(), client.ObjectKeyFromObject(c), &cached, client.DisableReadYourWritesConsistency)))
+		if err := p.seesProvided(t, c.Namespace); err != nil {
+			return err
+		}
 		if cached.ResourceVersion != live.ResourceVersion || !maps.Equal(seen, want) {
 			return fmt.Errorf("it shows %q and %v", cached.ResourceVersion, seen)
 		}
