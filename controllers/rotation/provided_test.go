@@ -104,11 +104,19 @@ func TestProvidedSecretNothingYet(t *testing.T) {
 
 // Whoever provides a secret says when it changes: Kubemint neither by interval nor on request, and asks for no time to look again.
 func TestProvidedSecretIsNotRotated(t *testing.T) {
-	policy := with(onDemand, func(p *SecretPolicy) { p.Interval, p.Request = day, "now" })
-	record := providing(t, nil, policy, "a")
-	got := ProvidedSecret(digest("a"), &record, 1, policy, SecretUse{}, start.Add(1000*day))
-	if got.Record.String() != record.String() || !got.Next.IsZero() || got.Why != "" {
-		t.Errorf("%+v", got)
+	for name, policy := range map[string]SecretPolicy{
+		"interval": with(onDemand, func(p *SecretPolicy) { p.Interval = day }),
+		"request":  with(onDemand, func(p *SecretPolicy) { p.Request = "now" }),
+	} {
+		record := providing(t, nil, onDemand, "a")
+		got := ProvidedSecret(digest("a"), &record, 1, policy, SecretUse{}, start.Add(1000*day))
+		if got.Record.String() != record.String() || !got.Next.IsZero() || got.Why != "" {
+			t.Errorf("%s: %+v", name, got)
+		}
+		// A request of now is left to be followed when Kubemint generates again.
+		if got = ProvidedSecret(digest("b"), &record, 1, policy, SecretUse{}, start.Add(hour)); got.Record.Request != "" {
+			t.Errorf("%s: it was noted as followed", name)
+		}
 	}
 }
 
