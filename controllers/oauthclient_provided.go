@@ -63,10 +63,10 @@ func (r *OAuthClientReconciler) syncProvided(ctx context.Context, c *v1alpha1.OA
 	if err != nil {
 		return outcome{}, err
 	}
+	// After the companion, and the OAuthClient after both: whoever follows a later change then makes our writes conflict.
 	if given, err = r.providedSecret(ctx, r.Live, c); err != nil {
 		return outcome{}, err
 	}
-	// After the Secrets were read: whoever follows a later change then makes our writes conflict.
 	if err := r.confirm(ctx, c); err != nil {
 		return outcome{}, err
 	}

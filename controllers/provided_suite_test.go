@@ -83,7 +83,7 @@ func toProvided(t *testing.T) *v1alpha1.OAuthClient {
 	return c
 }
 
-// follow has a process, as far as it sees all that is, reconcile an OAuthClient once more when it has; what it wrote is returned.
+// follow has a process reconcile an OAuthClient once, when it sees all that there is, and returns what it wrote.
 func (p *process) follow(t *testing.T, c *v1alpha1.OAuthClient) (written []string) {
 	t.Helper()
 	p.awaitSight(t, c)
@@ -101,7 +101,7 @@ func (p *process) mustRest(t *testing.T, c *v1alpha1.OAuthClient) {
 	}
 }
 
-// validSecrets checks which client secrets the Secrets of an OAuthClient prove.
+// mustBeValid checks which client secrets the Secrets of an OAuthClient prove.
 func mustBeValid(t *testing.T, p *process, c *v1alpha1.OAuthClient, want map[string]bool) {
 	t.Helper()
 	var accepted []credential.Accepted

@@ -40,7 +40,7 @@ const (
 	// oauth.kubemint.dev/client with the OAuthClient's name, or not the key.
 	ReasonWaitingForSecret = "WaitingForSecret"
 	// ReasonWeakSecret: the provided client secret is too short, too regular, or has characters that not all clients send alike. The
-	// one before, if there was one, stays valid.
+	// one before, if there was one, stays valid through the overlap.
 	ReasonWeakSecret = "WeakSecret"
 	// ReasonWaitingForCertificate: Kubemint has not made its certificate authority yet, and the Secret is to hold it.
 	ReasonWaitingForCertificate = "WaitingForCertificate"

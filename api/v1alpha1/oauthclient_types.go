@@ -219,9 +219,9 @@ type SecretSpec struct {
 	// Who makes the Secret. Generated: Kubemint makes it, with a new client secret. Provided: somebody else does (Sealed Secrets,
 	// External Secrets, Vault, SOPS): Kubemint waits for it (condition Ready, reason WaitingForSecret) and never writes to it or
 	// deletes it. Such a Secret agrees by the label oauth.kubemint.dev/client: NAME, with the OAuthClient's name, and holds the
-	// client secret under keys.clientSecret: 32 to 256 characters out of A-Z a-z 0-9 - . _ ~, made at random. When it changes, the
-	// value from before stays valid through the overlap. Everything else that a program needs is written to a Secret of
-	// Kubemint's own, NAME-kubemint.
+	// client secret under keys.clientSecret: 32 to 256 characters out of A-Z a-z 0-9 - . _ ~, made at random (condition Ready, reason
+	// WeakSecret, where it is not). When it changes, or the Secret is deleted, the value from before stays valid through the overlap.
+	// Everything else that a program needs is written to a Secret of Kubemint's own, NAME-kubemint. See docs/provided-secrets.md.
 	//
 	// +kubebuilder:default=Generated
 	// +optional
@@ -356,7 +356,8 @@ type OAuthClientStatus struct {
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
-	// The client secrets that are valid, the newest first. All but the first are from before a rotation, and expire.
+	// The client secrets that are valid, the newest first. All but the first are from before a rotation, and expire; the first does
+	// where it was provided and is missing or refused now.
 	//
 	// +listType=map
 	// +listMapKey=version

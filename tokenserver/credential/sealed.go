@@ -17,6 +17,7 @@ type Sealed [1 + sha256.Size]byte
 const (
 	sealedWellFormed = 1
 	sealedStrong     = 2
+	sealedLast       = sealedStrong + byte(Regular)
 )
 
 // Seal seals one value.
@@ -109,8 +110,8 @@ func UnsealProvided(value []byte) (Digest, error) {
 	switch {
 	case wellFormed:
 		return digest, nil
-	case len(value) != len(Sealed{}) || value[0] < sealedStrong || value[0] >= sealedStrong+byte(weaknesses):
-		return Digest{}, weaknesses
+	case len(value) != len(Sealed{}) || value[0] < sealedStrong || value[0] > sealedLast:
+		return Digest{}, Weakness(0)
 	case value[0] > sealedStrong:
 		return digest, Weakness(value[0] - sealedStrong)
 	}

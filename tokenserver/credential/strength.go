@@ -30,7 +30,6 @@ const (
 	UnsafeCharacter
 	UUID
 	Regular
-	weaknesses // It is one more than the last.
 )
 
 // Error says what is wrong and what helps, without quoting the value.
