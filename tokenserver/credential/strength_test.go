@@ -51,6 +51,8 @@ func TestStrength(t *testing.T) {
 		"the alphabet":                   {"abcdefghijklmnopqrstuvwxyz0123456789", Regular},
 		"the alphabet downwards":         {"zyxwvutsrqponmlkjihgfedcba9876543210", Regular},
 		"the alphabet with interruption": {"abcdefgh5ijklmnop7qrstuvwxyz3ABCDEFGH", Regular},
+		"the alphabet in short pieces":   {"abcdefg1hijklmn2opqrstu3vwxyz4ABCDEFG5HIJKLMN", Regular},
+		"three characters, well mixed":   {"aZ55aZa5ZZaa5a5Z5ZaZZ5aaZ55Za5aZ5Z5a", Regular},
 		"separators":                     {strings.Repeat("-._~", 16), Regular},
 		"few characters among many":      {strings.Repeat("0", 40) + someHex[:20], Regular},
 		"the second half is the first":   {someHex[:16] + someHex[:16], Regular},
