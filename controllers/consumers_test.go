@@ -102,6 +102,20 @@ func watching(t *testing.T) *process {
 	return p
 }
 
+// The cache holds pods without what nobody asks for: a cluster has many.
+func TestPodsInTheCacheAreStripped(t *testing.T) {
+	p, pod := watching(t), newPod(newNamespace(t), "web")
+	pod.Spec.Containers[0].Command = []string{"long"}
+	started(t, pod, corev1.PodRunning, noon)
+	var cached corev1.Pod
+	await(t, "the cache to show the pod", func() error {
+		return p.clients.Client.Get(t.Context(), client.ObjectKeyFromObject(pod), &cached, client.DisableReadYourWritesConsistency)
+	})
+	if len(cached.Spec.Containers) > 0 && len(cached.Spec.Containers[0].Command) > 0 {
+		t.Errorf("it holds %+v", cached.Spec)
+	}
+}
+
 // mustBeHeldBy waits until a process sees who runs with the Secret "used" as it was at noon.
 func mustBeHeldBy(t *testing.T, p *process, namespace, want string) {
 	t.Helper()

@@ -77,9 +77,10 @@ func SealData(data map[string][]byte) map[string][]byte {
 	}
 	sealed := make(map[string][]byte, len(data)+1)
 	sealed[sealedMark] = nil
+	together := make([]Sealed, 0, len(data)) // One piece of memory instead of many.
 	for key, value := range data {
-		s := Seal(value)
-		sealed[key] = s[:]
+		together = append(together, Seal(value))
+		sealed[key] = together[len(together)-1][:]
 	}
 	return sealed
 }
