@@ -75,7 +75,7 @@ func TestRotation(t *testing.T) {
 	used(t, c, 1, noon.Add(20*time.Hour))
 	p.now = noon.Add(26 * time.Hour)
 	mustWrite("used since")
-	p.now = noon.Add(45*time.Hour - 2*time.Minute)
+	p.now = noon.Add(45*time.Hour + 28*time.Minute)
 	mustWrite("just before it has been unused for long enough")
 	if !valid(first) || !valid(second) {
 		t.Error("one of the two is not valid")
@@ -84,7 +84,7 @@ func TestRotation(t *testing.T) {
 	if err != nil || result.RequeueAfter != 2*time.Minute {
 		t.Errorf("it looks again after %v, %v", result.RequeueAfter, err)
 	}
-	p.now = noon.Add(45 * time.Hour)
+	p.now = noon.Add(45*time.Hour + 30*time.Minute)
 	mustWrite("unused for long enough", updateSecret, writeStatus)
 	if valid(first) || !valid(second) || mustBeIssued(t, c) != second {
 		t.Error("the first is still valid, or the second is not")

@@ -34,8 +34,9 @@ type SecretUse struct {
 	Holders map[int64][]string
 }
 
-// UseResolution is how far the time of the last use may lag behind.
-const UseResolution = time.Hour
+// UseResolution is how far the time of the last use may lag behind: it is told once an hour, and, where there are many, within half an hour
+// from then.
+const UseResolution = 90 * time.Minute
 
 // Secret is a decision on a client secret.
 type Secret struct {

@@ -9,7 +9,6 @@ import (
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/types"
-	"k8s.io/client-go/util/flowcontrol"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
@@ -23,8 +22,9 @@ const (
 	// tellUseAfter is how much later than the one in the status a use must be to be told: a status is written once in that time,
 	// however many replicas saw the client, and never without a request.
 	tellUseAfter = time.Hour
-	// tellPerSecond bounds the writes, for when many clients come at once.
-	tellPerSecond = 50
+	// tellWithin spreads the writes, for when many clients come at once; tellPause is the longest time between two.
+	tellWithin = 30 * time.Minute
+	tellPause  = 200 * time.Millisecond
 )
 
 // keepTellingUses tells uses until the context ends.
@@ -44,10 +44,15 @@ func (r *Registry) keepTellingUses(ctx context.Context) {
 // TellUses reports in the status of OAuthClients when their client secrets were last used, where nobody has for an hour. Run does so
 // all the time.
 func (r *Registry) TellUses(ctx context.Context) {
-	limiter := flowcontrol.NewTokenBucketRateLimiter(tellPerSecond, tellPerSecond)
-	for _, entry := range r.clients.withUntoldUses() {
-		if limiter.Wait(ctx) != nil {
-			return
+	untold := r.clients.withUntoldUses()
+	pause := min(tellPause, tellWithin/time.Duration(max(len(untold), 1)))
+	for i, entry := range untold {
+		if i > 0 {
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(pause):
+			}
 		}
 		if err := r.tellUse(ctx, entry); err != nil {
 			if ctx.Err() == nil {
