@@ -408,7 +408,7 @@ type CredentialStatus struct {
 	// +required
 	Created metav1.Time `json:"created"`
 
-	// When a token was last issued for it, to within about an hour. Unset: not since it is counted.
+	// When it was last used: to within a day, and while a client secret from before is valid, to within about an hour. Unset: not yet.
 	//
 	// +optional
 	LastUsed *metav1.Time `json:"lastUsed,omitempty"`

@@ -34,8 +34,8 @@ type SecretUse struct {
 	Holders map[int64][]string
 }
 
-// UseResolution is how far the time of the last use may lag behind: it is told once an hour, and, where there are many, within half an hour
-// from then.
+// UseResolution is how far the time of the last use of one from before may lag behind: it is told once an hour, and, where there are
+// many, within half an hour from then.
 const UseResolution = 90 * time.Minute
 
 // Secret is a decision on a client secret.

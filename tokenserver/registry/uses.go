@@ -16,16 +16,33 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/grant"
 )
 
-const (
-	// lookForUses is how often the registry looks for uses of client secrets that nobody was told of.
-	lookForUses = 10 * time.Second
-	// tellUseAfter is how much later than the one in the status a use must be to be told: a status is written once in that time,
-	// however many replicas saw the client, and never without a request.
-	tellUseAfter = time.Hour
-	// tellWithin spreads the writes, for when many clients come at once; tellPause is the longest time between two.
-	tellWithin = 30 * time.Minute
-	tellPause  = 200 * time.Millisecond
+// lookForUses is how often the registry looks for uses of client secrets that nobody was told of.
+const lookForUses = 10 * time.Second
+
+// telling is how uses are told: no more often than a status is worth a write, and spread where there are many.
+type telling struct {
+	// after is how much later than the last one in the status a use must be. A status is written once in that time, however many
+	// replicas saw the client, and never without a request.
+	after time.Duration
+	// within is how long it may take until all are told that have become due together.
+	within time.Duration
+	// atLeast is how many are told at a time where there are that many.
+	atLeast int
+}
+
+var (
+	// whileRotating is for clients of which a secret from before is valid: its last use decides when it is retired.
+	whileRotating = telling{after: time.Hour, within: 30 * time.Minute, atLeast: 20}
+	// otherwise the last use is for people to read.
+	otherwise = telling{after: 24 * time.Hour, within: 6 * time.Hour, atLeast: 10}
 )
+
+func tellingOf(entry *grant.Client) telling {
+	if len(entry.Credentials) > 1 {
+		return whileRotating
+	}
+	return otherwise
+}
 
 // keepTellingUses tells uses until the context ends.
 func (r *Registry) keepTellingUses(ctx context.Context) {
@@ -41,33 +58,27 @@ func (r *Registry) keepTellingUses(ctx context.Context) {
 	}
 }
 
-// TellUses reports in the status of OAuthClients when their client secrets were last used, where nobody has for an hour. Run does so
-// all the time.
+// TellUses reports in the status of OAuthClients when their client secrets were last used, where nobody has lately: of so many that all
+// have their turn in time. Run does so all the time.
 func (r *Registry) TellUses(ctx context.Context) {
-	untold := r.clients.withUntoldUses()
-	pause := min(tellPause, tellWithin/time.Duration(max(len(untold), 1)))
-	for i, entry := range untold {
-		if i > 0 {
-			select {
-			case <-ctx.Done():
-				return
-			case <-time.After(pause):
+	for how, untold := range r.clients.withUntoldUses() {
+		count := min(len(untold), max(how.atLeast, len(untold)/int(how.within/lookForUses)))
+		for _, entry := range untold[:count] {
+			if err := r.tellUse(ctx, entry, how.after); err != nil {
+				if ctx.Err() == nil {
+					r.log.Warn("last use of client secrets not reported, trying again later", "client", entry.ID, "error", err)
+				}
+				return // What stands in the way of one, stands in the way of all.
 			}
-		}
-		if err := r.tellUse(ctx, entry); err != nil {
-			if ctx.Err() == nil {
-				r.log.Warn("last use of client secrets not reported, trying again later", "client", entry.ID, "error", err)
-			}
-			return // What stands in the way of one, stands in the way of all.
 		}
 	}
 }
 
 // withUntoldUses returns the clients of which a secret was used long enough after the last use that the status tells of.
-func (c *clients) withUntoldUses() []*grant.Client {
+func (c *clients) withUntoldUses() map[telling][]*grant.Client {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	var untold []*grant.Client
+	untold := map[telling][]*grant.Client{}
 	for _, entry := range c.entries {
 		last, told := int64(0), int64(0)
 		for _, accepted := range entry.Credentials {
@@ -75,8 +86,8 @@ func (c *clients) withUntoldUses() []*grant.Client {
 				last, told = max(last, accepted.Use.Last()), max(told, accepted.Use.Told.Load())
 			}
 		}
-		if isUntold(last, told) {
-			untold = append(untold, entry)
+		if how := tellingOf(entry); isUntold(last, told, how.after) {
+			untold[how] = append(untold[how], entry)
 		}
 	}
 	return untold
@@ -84,11 +95,11 @@ func (c *clients) withUntoldUses() []*grant.Client {
 
 // isUntold reports whether the last use of any of a client's secrets is so much later than the last one that the status tells of,
 // both in Unix seconds, that it is worth a write.
-func isUntold(last, told int64) bool { return last-told >= int64(tellUseAfter.Seconds()) }
+func isUntold(last, told int64, after time.Duration) bool { return last-told >= int64(after.Seconds()) }
 
 // tellUse reports the uses of one client's secrets, unless another replica has. The status is read live, and applied as a whole with
 // the field manager of the controllers: none of them undoes what the other one wrote.
-func (r *Registry) tellUse(ctx context.Context, entry *grant.Client) error {
+func (r *Registry) tellUse(ctx context.Context, entry *grant.Client, after time.Duration) error {
 	var object v1alpha1.OAuthClient
 	key := client.ObjectKey{Namespace: entry.Namespace, Name: entry.Name}
 	if err := r.api.Get(ctx, key, &object); err != nil {
@@ -98,7 +109,7 @@ func (r *Registry) tellUse(ctx context.Context, entry *grant.Client) error {
 		return nil
 	}
 	status := object.Status.DeepCopy()
-	if noteUses(status.Credentials, entry.Credentials) {
+	if noteUses(status.Credentials, entry.Credentials, after) {
 		patch, err := object.StatusPatch(*status)
 		if err != nil {
 			return err
@@ -117,7 +128,7 @@ func (r *Registry) tellUse(ctx context.Context, entry *grant.Client) error {
 }
 
 // noteUses brings the last uses in a status up to date if they are too far behind, and reports whether they were.
-func noteUses(status []v1alpha1.CredentialStatus, accepted []credential.Accepted) bool {
+func noteUses(status []v1alpha1.CredentialStatus, accepted []credential.Accepted, after time.Duration) bool {
 	last, told := int64(0), int64(0)
 	updated := slices.Clone(status)
 	for i := range updated {
@@ -136,7 +147,7 @@ func noteUses(status []v1alpha1.CredentialStatus, accepted []credential.Accepted
 			last = max(last, use)
 		}
 	}
-	if !isUntold(last, told) {
+	if !isUntold(last, told, after) {
 		return false
 	}
 	copy(status, updated)

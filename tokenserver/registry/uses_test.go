@@ -111,14 +111,14 @@ func TestNoteUses(t *testing.T) {
 					accepted[i].Use.Mark(test.uses[i].Time)
 				}
 			}
-			if got := noteUses(status, accepted); got != test.due {
+			if got := noteUses(status, accepted, time.Hour); got != test.due {
 				t.Errorf("a write: %t", got)
 			}
 			if !slices.EqualFunc(status, test.want[:], func(s v1alpha1.CredentialStatus, want *metav1.Time) bool { return s.LastUsed.Equal(want) }) {
 				t.Errorf("status %+v", status)
 			}
 			noteTold(status, accepted)
-			if test.due && noteUses(status, accepted) {
+			if test.due && noteUses(status, accepted, time.Hour) {
 				t.Error("and once more")
 			}
 		})
@@ -139,11 +139,33 @@ func TestWithUntoldUses(t *testing.T) {
 	}
 	credentials := c.get("billing.asks").Credentials
 	credentials[1].Use.Mark(noon)
-	if got := c.withUntoldUses(); len(got) != 1 || got[0].Name != "asks" {
+	if got := c.withUntoldUses()[whileRotating]; len(got) != 1 || got[0].Name != "asks" {
 		t.Errorf("%v", got)
 	}
 	noteTold([]v1alpha1.CredentialStatus{{Version: 1, LastUsed: &metav1.Time{Time: noon}}}, credentials)
 	if got := c.withUntoldUses(); len(got) != 0 {
 		t.Errorf("it was told: %v", got)
+	}
+	// While an earlier version is valid, the next time is an hour later; otherwise a day.
+	credentials[1].Use.Mark(noon.Add(time.Hour))
+	if got := c.withUntoldUses()[whileRotating]; len(got) != 1 {
+		t.Errorf("%v", got)
+	}
+	alone := secret("billing", "asks", oauthClient("asks", "1", "read"), credential.Generate())
+	record := credential.Record{Present: credential.Version{Number: 2, Digest: credentials[0].Digest, Created: noon}}
+	alone.Annotations = map[string]string{v1alpha1.AnnotationCredentials: record.String()}
+	alone.Data = nil
+	c.setSecret(alone)
+	credentials = c.get("billing.asks").Credentials
+	credentials[0].Use.Mark(noon)
+	credentials[0].Use.Told.Store(noon.Unix())
+	for _, step := range []struct {
+		after time.Duration
+		want  int
+	}{{time.Hour, 0}, {24*time.Hour - time.Second, 0}, {24*time.Hour + time.Minute, 1}} {
+		credentials[0].Use.Mark(noon.Add(step.after))
+		if got := c.withUntoldUses()[otherwise]; len(got) != step.want {
+			t.Errorf("after %v: %v", step.after, got)
+		}
 	}
 }
