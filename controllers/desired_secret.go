@@ -90,8 +90,13 @@ func (r *OAuthClientReconciler) caCert(ctx context.Context) ([]byte, error) {
 	if client.IgnoreNotFound(err) != nil {
 		return nil, fmt.Errorf("read the certificate authority: %w", err)
 	}
-	if cert := ca.Data[v1alpha1.CACertificateKey]; len(cert) > 0 {
-		return cert, nil
+	bundle := ca.Data[v1alpha1.CACertificateKey]
+	if signing := parseCertificate(ca.Data[corev1.TLSCertKey]); signing != nil && len(bundle) > 0 && !holds(bundle, signing) {
+		// Somebody spoilt it. It is made good at once, and must not reach the clients before.
+		return nil, fmt.Errorf("%s in Secret %q does not hold the CA's own certificate", v1alpha1.CACertificateKey, ca.Name)
+	}
+	if len(bundle) > 0 {
+		return bundle, nil
 	}
 	return nil, &problem{reason: v1alpha1.ReasonWaitingForCertificate, quiet: true,
 		message: "waiting for Kubemint's certificate authority: if this lasts, see the log of the kubemint controller"}

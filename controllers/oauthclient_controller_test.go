@@ -228,6 +228,16 @@ func TestCACertificateInSecret(t *testing.T) {
 		t.Error("following the CA is told as a repair")
 	}
 
+	// Spoilt, it does not reach the clients.
+	changeSecret(t, namespace, v1alpha1.CertificateAuthoritySecretName, func(s *corev1.Secret) { s.Data["ca.crt"] = []byte("spoilt") })
+	p.awaitSight(t, c)
+	if _, err := p.reconcile(c); err == nil || string(getSecret(t, namespace, "worker").Data["ca.crt"]) != second {
+		t.Errorf("it went on with a spoilt CA: %v", err)
+	}
+	mustKeep(t, p)
+	p.awaitSight(t, c)
+	settle(t, p, c)
+
 	// Configured for a certificate that every system trusts, it would be wrong to go on trusting this one alone.
 	p.clients.Issuer.CACert = []byte{}
 	settle(t, p, c)
