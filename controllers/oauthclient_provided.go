@@ -178,7 +178,7 @@ func recorded(record *credential.Record) credential.Record {
 // providedOutcome says what the status is to tell: of what is valid, and of what stands in the way of the provided one. former are the
 // Secrets that Kubemint generated before.
 func (r *OAuthClientReconciler) providedOutcome(c *v1alpha1.OAuthClient, given provided, decision rotation.Secret, use rotation.SecretUse, former []corev1.Secret) (outcome, error) {
-	result := outcome{secretName: c.SecretName(), companion: writtenName(c), use: use, next: r.lookAgain(decision.Next, use)}
+	result := outcome{secretName: c.SecretName(), companion: writtenName(c), use: use, next: r.nextLook(decision.Next, use)}
 	present := decision.Record.Present
 	if present.Number > 0 {
 		result.record = &decision.Record

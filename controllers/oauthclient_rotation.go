@@ -51,9 +51,9 @@ func (r *OAuthClientReconciler) secretUse(ctx context.Context, c *v1alpha1.OAuth
 	return use, nil
 }
 
-// lookAgain returns when to look at client secrets again that are due next at some time (zero: never). Of a pod that is lost on its
+// nextLook returns when to look at client secrets again that are due next at some time (zero: never). Of a pod that is lost on its
 // node nobody says when it ceases to count.
-func (r *OAuthClientReconciler) lookAgain(next time.Time, use rotation.SecretUse) time.Time {
+func (r *OAuthClientReconciler) nextLook(next time.Time, use rotation.SecretUse) time.Time {
 	for _, holders := range use.Holders {
 		if again := r.Now().Add(holdersAgain); len(holders) > 0 && again.Before(next) {
 			return again

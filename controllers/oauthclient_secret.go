@@ -65,7 +65,7 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 				return outcome{}, err
 			}
 			if due, next := rotation.Due(*record, rotationPolicy(c), use, r.Now()); !due {
-				return outcome{secretName: desired.name, record: record, use: use, next: r.lookAgain(next, use)}, nil
+				return outcome{secretName: desired.name, record: record, use: use, next: r.nextLook(next, use)}, nil
 			}
 		}
 	}
@@ -163,7 +163,7 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 	if err := r.Client.Create(ctx, secret); err != nil {
 		return outcome{}, writeFailed(desired.name, err)
 	}
-	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.lookAgain(decision.Next, use)}
+	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.nextLook(decision.Next, use)}
 	switch {
 	case len(former) > 0 && isCompanion(c, &former[0]) && decision.Lost:
 		result.event, result.message = v1alpha1.EventSecretRotated, generatedAgain(desired.name, decision)
@@ -194,7 +194,7 @@ func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OA
 		return outcome{}, err
 	}
 	updated, changes := desired.bring(live, decision)
-	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.lookAgain(decision.Next, use)}
+	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.nextLook(decision.Next, use)}
 	if len(changes.names) == 0 {
 		return result, nil
 	}
