@@ -58,6 +58,7 @@ func run(ctx context.Context) (err error) {
 		d.decodeToken,
 		d.callResourceServer,
 		d.callAPIServer,
+		d.rotate,
 		d.suspend,
 		d.deleteClient,
 	} {

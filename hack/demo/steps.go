@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/base64"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -74,6 +75,11 @@ func (d *demo) showSecret(ctx context.Context) error {
 	if err := d.show(ctx, "kubectl describe secret -n billing invoice-worker", "describe", "secret", "-n", "billing", "invoice-worker"); err != nil {
 		return err
 	}
+	return d.readSecret(ctx)
+}
+
+// readSecret reads the credentials as a pod does.
+func (d *demo) readSecret(ctx context.Context) error {
 	data, err := d.kubectl(ctx, "get", "secret", "-n", "billing", "invoice-worker", "-o", "jsonpath={.data}")
 	if err != nil {
 		return err
@@ -192,6 +198,49 @@ jwt:
 		return fmt.Errorf("kube-apiserver does not know the bearer as %s", want)
 	}
 	return nil
+}
+
+func (d *demo) rotate(ctx context.Context) error {
+	say("The client secret is changed, and nobody notices: the one before stays valid until it is no longer used")
+	for _, args := range [][]string{
+		{"annotate", "oac", "-n", "billing", "invoice-worker", "oauth.kubemint.dev/rotate=now"},
+		{"wait", "-n", "billing", "--for=condition=Rotating", "oac/invoice-worker", "--timeout=30s"},
+	} {
+		if err := d.show(ctx, "kubectl "+strings.Join(args, " "), args...); err != nil {
+			return err
+		}
+	}
+	before := string(d.credentials.ClientSecret)
+	if err := d.mustGetToken(ctx, "a pod that still has the secret from before"); err != nil {
+		return err
+	}
+	if err := d.readSecret(ctx); err != nil {
+		return err
+	}
+	if string(d.credentials.ClientSecret) == before {
+		return errors.New("the client secret is the same")
+	}
+	if err := d.mustGetToken(ctx, "a pod that has the new one"); err != nil {
+		return err
+	}
+	const path = `jsonpath={range .status.credentials[*]}{"version "}{.version}{" created "}{.created}{" expires "}{.expires}{"\n"}{end}`
+	return d.show(ctx, "kubectl get oac -n billing invoice-worker -o '"+path+"'", "get", "oac", "-n", "billing", "invoice-worker", "-o", path)
+}
+
+// mustGetToken gets a token with the credentials that were read last, after the moment that the watch takes.
+func (d *demo) mustGetToken(ctx context.Context, who string) error {
+	note("%s:", who)
+	if err := eventually(ctx, 5*time.Second, func() error {
+		got, err := d.doRequest(ctx, d.tokenRequest())
+		if err == nil && got.status != 200 {
+			err = fmt.Errorf("%s gets no token: %d %s", who, got.status, got.body)
+		}
+		return err
+	}); err != nil {
+		return err
+	}
+	_, err := d.askForToken(ctx)
+	return err
 }
 
 func (d *demo) suspend(ctx context.Context) error {
