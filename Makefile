@@ -90,7 +90,7 @@ fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
 		done; done
 
 .PHONY: simulation
-simulation: controlplane ## Rotate everything for MONTHS (default 2), with requests every second (about 40 minutes a month; make test does it with fewer)
+simulation: controlplane ## Rotate everything for MONTHS (default 2), with requests every second (about 25 minutes a month; make test does it with fewer)
 	go test -v -count=1 -timeout 8h ./cmd/kubemint/simulation -args -months $${MONTHS:-2} -step 1s
 
 .PHONY: bench
