@@ -107,6 +107,6 @@ func TestServingCertificateMetric(t *testing.T) {
 
 func scrapeMetrics(m *metrics) string {
 	recorder := httptest.NewRecorder()
-	m.handler().ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
+	metricsHandler(m.registry).ServeHTTP(recorder, httptest.NewRequest(http.MethodGet, "/metrics", nil))
 	return recorder.Body.String()
 }

@@ -456,3 +456,37 @@ func get(t *testing.T, url string) (int, string) {
 	}
 	return response.StatusCode, string(body)
 }
+
+// Each half runs without the other: the controllers make the Secret and serve no token endpoint; a token server beside them issues
+// tokens, and goes on alone.
+func TestModes(t *testing.T) {
+	restart(t, suite.kubemint.Stop, nil, "--mode=controller")
+	c := newClient(newNamespace(t), "worker")
+	secret := issued(t, c)
+	if _, err := requestToken(t, secret); err == nil {
+		t.Error("the controllers answer token requests")
+	}
+
+	server, err := suite.cluster.StartKubemint(t.Context(), localcluster.KubemintOptions{
+		Binary: suite.binary, Log: &suite.log, Port: suite.kubemint.Port, Args: []string{"--mode=tokenserver"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	mustGetToken(t, secret)
+	if err := suite.kubemint.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	unfollowed := newClient(newNamespace(t), "worker")
+	create(t, unfollowed)
+	mustGetToken(t, secret)
+	if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(unfollowed), unfollowed); err != nil || len(unfollowed.Status.Conditions) > 0 {
+		t.Errorf("a token server alone reconciles: %v, %+v", err, unfollowed.Status)
+	}
+	if err := server.Stop(); err != nil {
+		t.Fatal(err)
+	}
+	if err := start(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	awaitReason(t, unfollowed, v1alpha1.ReasonIssued)
+}

@@ -79,9 +79,9 @@ func unixSeconds(t time.Time) float64 {
 	return float64(t.UnixMilli()) / 1000
 }
 
-func (m *metrics) handler() http.Handler {
+// metricsHandler serves controller-runtime's metrics, with the process's, and others.
+func metricsHandler(others ...prometheus.Gatherer) http.Handler {
 	mux := http.NewServeMux()
-	mux.Handle("GET /metrics", promhttp.HandlerFor(
-		prometheus.Gatherers{m.registry, ctrlmetrics.Registry}, promhttp.HandlerOpts{}))
+	mux.Handle("GET /metrics", promhttp.HandlerFor(append(prometheus.Gatherers(others), ctrlmetrics.Registry), promhttp.HandlerOpts{}))
 	return mux
 }

@@ -19,6 +19,13 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
+// Values of --mode.
+const (
+	modeAll         = "all"
+	modeController  = "controller"
+	modeTokenServer = "tokenserver"
+)
+
 // Values of --tls-mode.
 const (
 	tlsManaged  = "managed"
@@ -38,6 +45,7 @@ const serviceAccountNamespace = "/var/run/secrets/kubernetes.io/serviceaccount/n
 
 // options are the flags of kubemint.
 type options struct {
+	mode       string
 	kubeconfig string
 	namespace  string
 
@@ -74,6 +82,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.algorithm, "signing-algorithm", string(signing.ES256), "algorithm that tokens are signed with: ES256 or RS256; a change rotates the signing key, so that the other algorithm signs an hour later")
 	flags.DurationVar(&o.keyRotation, "signing-key-rotation", 90*24*time.Hour, "how long a signing key signs before another one follows: 24h to 87600h; 0 means until somebody asks for it (docs/rotation.md)")
 
+	flags.StringVar(&o.mode, "mode", modeAll, "what to run: all, controller (no token endpoint), or tokenserver (no controllers: any number of replicas, each answering alone)")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster (default: $KUBECONFIG, else the pod's service account)")
 	flags.StringVar(&o.namespace, "namespace", "", "namespace of Kubemint's own Secrets and lease (default: $POD_NAMESPACE, else the pod's)")
 
@@ -123,6 +132,9 @@ func (o *options) complete() error {
 	}
 	if o.keyRotation != 0 && (o.keyRotation < minKeyRotation || o.keyRotation > maxKeyRotation) {
 		return fmt.Errorf("--signing-key-rotation is %s: write 24h to 87600h, or 0 to rotate on request only", o.keyRotation)
+	}
+	if o.mode != modeAll && o.mode != modeController && o.mode != modeTokenServer {
+		return fmt.Errorf("--mode is %q: write %s, %s or %s", o.mode, modeAll, modeController, modeTokenServer)
 	}
 	if o.workers < 1 || o.workers > 100 {
 		return fmt.Errorf("--workers is %d: write a number from 1 to 100", o.workers)

@@ -22,8 +22,8 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/registry"
 )
 
-// run wires the two halves, which share nothing but the process: the token server with its registry, and the controllers. The
-// token server lives as long as the process; the controllers come and go with leadership and the API server.
+// run wires the two halves, or one of them. They share nothing but the process: the token server with its registry, and the
+// controllers. The token server lives as long as the process; the controllers come and go with leadership and the API server.
 func run(ctx context.Context, o *options, log *slog.Logger) error {
 	config, err := connect(ctx, o.kubeconfig)
 	if err != nil {
@@ -36,33 +36,50 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 	issuer := grant.Issuer{URL: o.issuer, Audience: o.defaultAudience, Now: time.Now}
 
 	group, ctx := errgroup.WithContext(ctx)
-	if err := startTokenServer(ctx, group, o, config, scheme, issuer, log); err != nil {
+	// When the context ends, the token endpoint lingers; health and metrics are served until it has stopped.
+	serving, stopped := context.WithCancel(context.WithoutCancel(ctx))
+	alive, measured := func() bool { return ctx.Err() == nil }, metricsHandler()
+	ready := alive
+	if o.mode == modeController {
+		context.AfterFunc(ctx, stopped)
+	} else {
+		clients, metrics, err := startTokenServer(ctx, group, o, config, scheme, issuer, serving, stopped, log)
+		if err != nil {
+			return err
+		}
+		ready = func() bool {
+			return alive() && clients.Ready() && (o.tlsMode != tlsManaged || clients.HasCertificate())
+		}
+		measured = metricsHandler(metrics.registry)
+	}
+	if err := startProbes(serving, group, o, ready, measured); err != nil {
 		return err
 	}
-	caCert, err := readCAFile(o)
-	if err != nil {
-		return err
+	if o.mode != modeTokenServer {
+		caCert, err := readCAFile(o)
+		if err != nil {
+			return err
+		}
+		c := &controllerManager{options: o, config: config, scheme: scheme, log: log,
+			issuer: controllers.Issuer{URL: issuer.URL, TokenURL: issuer.Endpoint(tokenserver.TokenPath), CACert: caCert}}
+		group.Go(func() error { return c.runAlways(ctx) })
 	}
-	c := &controllerManager{options: o, config: config, scheme: scheme, log: log,
-		issuer: controllers.Issuer{URL: issuer.URL, TokenURL: issuer.Endpoint(tokenserver.TokenPath), CACert: caCert}}
-	group.Go(func() error { return c.runAlways(ctx) })
 
-	log.Info("kubemint started", "version", versionString(), "issuer", o.issuer, "namespace", o.namespace)
+	log.Info("kubemint started", "version", versionString(), "mode", o.mode, "issuer", o.issuer, "namespace", o.namespace)
 	err = group.Wait()
 	log.Info("kubemint stopped")
 	return err
 }
 
-// startTokenServer starts the registry, the token endpoint, and the servers of health and metrics. When the context ends, the token
-// endpoint lingers; the others live until it has stopped.
-func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, log *slog.Logger) error {
+// startTokenServer starts the registry, which lives as long as serving, and the token endpoint, which calls stopped when it has ended.
+func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, serving context.Context, stopped func(), log *slog.Logger) (*registry.Registry, *metrics, error) {
 	clients, err := registry.New(config, scheme, o.namespace, time.Now, log.With("component", "registry"))
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	getCertificate, err := serveCertificate(ctx, group, o, clients)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	metrics := newMetrics(clients, o.signingKeyPolicy(), getCertificate)
 	server, err := tokenserver.New(tokenserver.Config{
@@ -76,36 +93,35 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 		Log:            log.With("component", "tokenserver"),
 	})
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
 	listener, err := listen(ctx, "--token-bind-address", o.tokenAddress)
 	if err != nil {
-		return err
+		return nil, nil, err
 	}
-	healthListener, err := listen(ctx, "--health-bind-address", o.healthAddress)
-	if err != nil {
-		return err
-	}
-	var metricsListener net.Listener
-	if o.metricsAddress != "0" {
-		if metricsListener, err = listen(ctx, "--metrics-bind-address", o.metricsAddress); err != nil {
-			return err
-		}
-	}
-	serving, stopped := context.WithCancel(context.WithoutCancel(ctx))
 	group.Go(func() error {
 		defer stopped()
 		return server.Serve(ctx, listener)
 	})
 	group.Go(func() error { return clients.Run(serving) })
-	group.Go(func() error {
-		return serveHTTP(serving, healthListener, healthHandler(func() bool {
-			return ctx.Err() == nil && clients.Ready() && (o.tlsMode != tlsManaged || clients.HasCertificate())
-		}))
-	})
-	if metricsListener != nil {
-		group.Go(func() error { return serveHTTP(serving, metricsListener, metrics.handler()) })
+	return clients, metrics, nil
+}
+
+// startProbes starts the servers of health and metrics.
+func startProbes(ctx context.Context, group *errgroup.Group, o *options, ready func() bool, metrics http.Handler) error {
+	health, err := listen(ctx, "--health-bind-address", o.healthAddress)
+	if err != nil {
+		return err
 	}
+	group.Go(func() error { return serveHTTP(ctx, health, healthHandler(ready)) })
+	if o.metricsAddress == "0" {
+		return nil
+	}
+	listener, err := listen(ctx, "--metrics-bind-address", o.metricsAddress)
+	if err != nil {
+		return err
+	}
+	group.Go(func() error { return serveHTTP(ctx, listener, metrics) })
 	return nil
 }
 

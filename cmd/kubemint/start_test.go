@@ -48,6 +48,7 @@ func TestWrongStart(t *testing.T) {
 		"no namespace":             {[]string{issuer}, "--namespace is missing"},
 		"unknown algorithm":        {[]string{issuer, namespace, "--signing-algorithm=HS256"}, "write ES256 or RS256"},
 		"keys for too short":       {[]string{issuer, namespace, "--signing-key-rotation=1h"}, "write 24h to 87600h, or 0"},
+		"unknown mode":             {[]string{issuer, namespace, "--mode=both"}, "write all, controller or tokenserver"},
 		"unknown TLS mode":         {[]string{issuer, namespace, "--tls-mode=off"}, "write managed, files or disabled"},
 		"files without a file":     {[]string{issuer, namespace, "--tls-mode=files"}, "needs --tls-cert-file and --tls-key-file"},
 		"files with managed TLS":   {[]string{issuer, namespace, "--tls-cert-file=x"}, "add --tls-mode=files"},

@@ -100,7 +100,7 @@ func (b *bench) withClients(ctx context.Context, count int, what string, r *resu
 		return err
 	}
 	begin := time.Now()
-	kubemint, err := b.startKubemint(ctx, args...)
+	kubemint, err := b.startKubemint(ctx, append(args, "--mode=tokenserver")...)
 	if err != nil {
 		return err
 	}
