@@ -127,7 +127,7 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 	r.setCondition(c, &status, ready)
 	if outcome.record != nil && len(outcome.record.Previous) > 0 {
 		r.setCondition(c, &status, rotating(outcome.record, rotationPolicy(c), outcome.use))
-	} else if before := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRotating); before != nil && outcome.record == nil {
+	} else if before := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRotating); before != nil && outcome.record == nil && outcome.secretName != "" {
 		r.setCondition(c, &status, *before)
 	}
 	if obstacle != nil && obstacle.stalled {

@@ -23,7 +23,8 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
-// Registry is a view of the cluster. It writes nothing but when client secrets were last used. While the API server is away it goes on serving what it last saw.
+// Registry is a view of the cluster. It writes nothing but when client secrets were last used. While the API server is away it goes on
+// serving what it last saw.
 type Registry struct {
 	namespace string
 	log       *slog.Logger
