@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/scope"
 )
 
@@ -41,6 +42,8 @@ type OAuthClientReconciler struct {
 	Namespace string
 	// Issuer is what every client's Secret says of the issuer.
 	Issuer Issuer
+	// Policy is what the administrators decide of what clients may ask for.
+	Policy consent.Policy
 	// WatchPods is whether to see which pods run with a client secret from before. It needs the right to watch pods, without which
 	// it is turned off when the reconciler is set up.
 	WatchPods bool

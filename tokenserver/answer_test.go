@@ -25,6 +25,7 @@ const (
 	issued             = "200"
 	invalidRequest     = "400 invalid_request"
 	invalidScope       = "400 invalid_scope"
+	invalidTarget      = "400 invalid_target"
 	unauthorizedClient = "400 unauthorized_client"
 	unsupportedGrant   = "400 unsupported_grant_type"
 	uniform401         = "401 invalid_client"

@@ -16,8 +16,8 @@ func asking(scopes string) request { return post(grantType + "&scope=" + url.Que
 func TestGrant(t *testing.T) {
 	s := start(t, newCluster(t, nil))
 	s.add("billing.suspended", secret).Suspended = true
-	s.add("billing.nodefault", secret).Scopes = scope.Granted([]string{"read"}, []string{"gone"})
-	s.add("shop.other", secret).Scopes = scope.Granted([]string{"admin"}, nil)
+	s.add("billing.nodefault", secret).Accesses[0].Grant = scope.Granted([]string{"read"}, []string{"gone"})
+	s.add("shop.other", secret).Accesses[0].Grant = scope.Granted([]string{"admin"}, nil)
 	s.run(t, []row{
 		{"G01 grant_type absent", post("scope=read"), invalidRequest},
 		{"G02 authorization_code", post("grant_type=authorization_code&code=abcdefgh"), unsupportedGrant},

@@ -43,8 +43,7 @@ func (s *Server) metadata(ring *signing.Ring) []byte {
 	return body
 }
 
-// published serves a public document that follows from the signing keys and may be cached; its body is left out where the
-// caller has it.
+// published serves a public document that follows from the signing keys.
 func (s *Server) published(contentType string, content func(*signing.Ring) []byte) http.HandlerFunc {
 	return func(w http.ResponseWriter, r *http.Request) {
 		if !allow(w, r, http.MethodGet, http.MethodHead) {
@@ -55,22 +54,26 @@ func (s *Server) published(contentType string, content func(*signing.Ring) []byt
 			oauth2.Unavailable.Write(w)
 			return
 		}
-		body := content(ring)
-		digest := sha256.Sum256(body)
-		etag := `"` + base64.RawURLEncoding.EncodeToString(digest[:12]) + `"`
-		header := w.Header()
-		header.Set("Content-Type", contentType)
-		header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(signing.PublishedMaxAge.Seconds())))
-		header.Set("ETag", etag)
-		header.Set("X-Content-Type-Options", "nosniff")
-		if r.Header.Get("If-None-Match") == etag {
-			w.WriteHeader(http.StatusNotModified)
-			return
-		}
-		header.Set("Content-Length", strconv.Itoa(len(body)))
-		w.WriteHeader(http.StatusOK)
-		if r.Method != http.MethodHead {
-			_, _ = w.Write(body)
-		}
+		publish(w, r, contentType, content(ring))
+	}
+}
+
+// publish writes a public document that may be cached; its body is left out where the caller has it.
+func publish(w http.ResponseWriter, r *http.Request, contentType string, body []byte) {
+	digest := sha256.Sum256(body)
+	etag := `"` + base64.RawURLEncoding.EncodeToString(digest[:12]) + `"`
+	header := w.Header()
+	header.Set("Content-Type", contentType)
+	header.Set("Cache-Control", fmt.Sprintf("public, max-age=%d", int(signing.PublishedMaxAge.Seconds())))
+	header.Set("ETag", etag)
+	header.Set("X-Content-Type-Options", "nosniff")
+	if r.Header.Get("If-None-Match") == etag {
+		w.WriteHeader(http.StatusNotModified)
+		return
+	}
+	header.Set("Content-Length", strconv.Itoa(len(body)))
+	w.WriteHeader(http.StatusOK)
+	if r.Method != http.MethodHead {
+		_, _ = w.Write(body)
 	}
 }

@@ -27,7 +27,9 @@ func TestParameters(t *testing.T) {
 			post(grantType + "&client_assertion_type=" + jwtBearer + "&client_assertion_type=x"), invalidRequest},
 		{"P01 empty, then a value", post("grant_type=&" + grantType), invalidRequest},
 
-		{"P02 resource twice", post(grantType + "&resource=https%3A%2F%2Fa.test&resource=https%3A%2F%2Fb.test"), issued},
+		{"P02 resource twice", post(grantType + "&resource=https%3A%2F%2Fapi.test&resource=https%3A%2F%2Fapi.test"), issued},
+		{"P02 two resources", post(grantType + "&resource=https%3A%2F%2Fapi.test&resource=https%3A%2F%2Fb.test"), invalidTarget},
+		{"P02 resource empty", post(grantType + "&resource="), issued},
 		{"P03 unknown parameter", post(grantType + "&foo=bar"), issued},
 		{"P04 unknown parameter twice", post(grantType + "&foo=bar&foo=baz"), issued},
 		{"P05 grant_type=", post("grant_type="), invalidRequest},

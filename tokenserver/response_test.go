@@ -79,13 +79,13 @@ func decode(t *testing.T, encoded string) []byte {
 
 func TestResponse(t *testing.T) {
 	s := start(t, newCluster(t, nil))
-	s.add("billing.short", secret).Lifetime = 5 * time.Minute
+	s.add("billing.short", secret).Accesses[0].Lifetime = 5 * time.Minute
 	many := make([]string, 50)
 	for i := range many {
 		many[i] = fmt.Sprintf("invoices.department-%02d:write", i)
 	}
-	s.add("billing.many", secret).Scopes = scope.Granted(many, nil)
-	s.add("billing.html", secret).Scopes = scope.Granted([]string{"a<b>&'c/d+e%20"}, nil)
+	s.add("billing.many", secret).Accesses[0].Grant = scope.Granted(many, nil)
+	s.add("billing.html", secret).Accesses[0].Grant = scope.Granted([]string{"a<b>&'c/d+e%20"}, nil)
 
 	t.Run("R01 token_type is Bearer", func(t *testing.T) { // That there are no other members, every answer is checked for.
 		got := s.token(t, post(grantType)).TokenType
@@ -189,7 +189,7 @@ func TestR07NothingIsEchoed(t *testing.T) {
 
 func TestAccessToken(t *testing.T) {
 	c := newCluster(t, nil)
-	c.clients[worker].Claims = map[string]string{"team": "billing"}
+	c.clients[worker].Accesses[0].Claims = map[string]string{"team": "billing"}
 	s, replica := start(t, c), start(t, c)
 	rs256, err := signing.NewRingWithKey(signing.RS256, noon)
 	if err != nil {

@@ -20,7 +20,7 @@ type signedToken struct {
 	keyID  string
 }
 
-// reuse gives a client that asks again for the same scopes, within a window, the token that it got before. It is for clients that
+// reuse gives a client that asks again for the same audience and scopes, within a window, the token that it got before. It is for clients that
 // ask for a token with each of their calls. Half of its lifetime is left to it at least. No window means no reuse.
 type reuse struct {
 	window time.Duration
@@ -34,9 +34,13 @@ type reuse struct {
 // reuseKey tells what must be the same. A client's entry in the registry is made anew when its OAuthClient or its secret changes,
 // so that nothing that was issued before is found.
 type reuseKey struct {
-	client *grant.Client
-	scopes string
-	keyID  string
+	client           *grant.Client
+	audience, scopes string
+	keyID            string
+}
+
+func reuseKeyOf(c *grant.Claims, keyID string) reuseKey {
+	return reuseKey{c.Client, c.Access.Audience, c.Scopes.String(), keyID}
 }
 
 // find returns the token for what was granted now, or nil.
@@ -47,12 +51,12 @@ func (r *reuse) find(granted *grant.Claims, keyID string) *signedToken {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.turn(granted.IssuedAt)
-	key := reuseKey{granted.Client, granted.Scopes.String(), keyID}
+	key := reuseKeyOf(granted, keyID)
 	token := r.recent[key]
 	if token == nil {
 		token = r.old[key]
 	}
-	if token == nil || granted.IssuedAt.Sub(token.claims.IssuedAt) >= min(r.window, granted.Client.Lifetime/2) {
+	if token == nil || granted.IssuedAt.Sub(token.claims.IssuedAt) >= min(r.window, granted.Access.Lifetime/2) {
 		return nil
 	}
 	return token
@@ -67,7 +71,7 @@ func (r *reuse) keep(token *signedToken) {
 	defer r.mu.Unlock()
 	r.turn(token.claims.IssuedAt)
 	if len(r.recent) < maxReused {
-		r.recent[reuseKey{token.claims.Client, token.claims.Scopes.String(), token.keyID}] = token
+		r.recent[reuseKeyOf(token.claims, token.keyID)] = token
 	}
 }
 

@@ -45,7 +45,7 @@ func TestReuse(t *testing.T) {
 			var log bytes.Buffer
 			var passed atomic.Int64
 			c := newCluster(t, map[string]string{"billing.other": otherSecret})
-			c.clients[worker].Lifetime = row.lifetime
+			c.clients[worker].Accesses[0].Lifetime = row.lifetime
 			s := start(t, c, tee(&log, inText), func(config *tokenserver.Config) {
 				config.Reuse = row.window
 				config.Issuer.Now = func() time.Time { return noon.Add(time.Duration(passed.Load())) }

@@ -49,6 +49,8 @@ type Registry interface {
 	Client(id string) *grant.Client
 	// Ring returns the signing keys, or nil before they have been seen.
 	Ring() *signing.Ring
+	// ProtectedResource returns what the owner of an API publishes of it, by the API's namespace and name; nil where there is nothing.
+	ProtectedResource(namespace, name string) *oauth2.ProtectedResource
 	// Ready reports whether requests can be answered: all clients have been seen, and there is a key to sign with.
 	Ready() bool
 }
@@ -77,10 +79,12 @@ type Config struct {
 // Server answers the endpoints of one issuer.
 type Server struct {
 	Config
-	routes   map[string]http.HandlerFunc
-	failures *failureBudget
-	places   places
-	reuse    reuse
+	routes map[string]http.HandlerFunc
+	// resources is where the paths of protected resources' metadata begin.
+	resources string
+	failures  *failureBudget
+	places    places
+	reuse     reuse
 	// leaving is set when the server is to stop.
 	leaving atomic.Bool
 }
@@ -106,6 +110,7 @@ func New(config Config) (*Server, error) {
 	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces(), reuse: reuse{window: config.Reuse}}
 	base := strings.TrimSuffix(issuer.Path, "/")
 	metadata := s.published("application/json", s.metadata)
+	s.resources = ProtectedResourcePath + base + "/"
 	s.routes = map[string]http.HandlerFunc{
 		base + TokenPath: s.token,
 		base + JWKSPath:  s.published("application/jwk-set+json", (*signing.Ring).JWKS),
@@ -125,13 +130,19 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 		// be closed under a request that has just been sent. HTTP/2 says the same by GOAWAY.
 		w.Header().Set("Connection", "close")
 	}
-	route, ok := s.routes[r.URL.EscapedPath()]
-	if !ok {
-		http.Error(w, "not found", http.StatusNotFound)
+	path := r.URL.EscapedPath()
+	if route, ok := s.routes[path]; ok {
+		route(w, r)
 		return
 	}
-	route(w, r)
+	if resource, ok := strings.CutPrefix(path, s.resources); ok {
+		s.protectedResource(w, r, resource)
+		return
+	}
+	notFound(w)
 }
+
+func notFound(w http.ResponseWriter) { http.Error(w, "not found", http.StatusNotFound) }
 
 // recover answers a request whose handler panicked. The process lives on.
 func (s *Server) recover(w http.ResponseWriter, r *http.Request) {
@@ -160,9 +171,9 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 	stopped := make(chan error, 1)
 	go func() {
 		if server.TLSConfig != nil {
-			stopped <- server.ServeTLS(listener, "", "")
+			stopped <- server.ServeTLS(deadlineListener{listener}, "", "")
 		} else {
-			stopped <- server.Serve(listener)
+			stopped <- server.Serve(deadlineListener{listener})
 		}
 	}()
 	select {

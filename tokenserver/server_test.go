@@ -22,6 +22,7 @@ import (
 	"github.com/kubemint/kubemint/tokenserver"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/grant"
+	"github.com/kubemint/kubemint/tokenserver/oauth2"
 	"github.com/kubemint/kubemint/tokenserver/scope"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
@@ -45,19 +46,20 @@ var noon = time.Date(2026, 7, 1, 12, 0, 0, 0, time.UTC)
 
 // cluster is a registry that tests fill by hand.
 type cluster struct {
-	mu       sync.Mutex
-	clients  map[string]*grant.Client
-	ring     *signing.Ring
-	notReady bool
-	lookups  int
-	hook     func() // Called by each lookup of a client or the ring, where it is set.
+	mu        sync.Mutex
+	clients   map[string]*grant.Client
+	resources map[string]*oauth2.ProtectedResource // By NAMESPACE/NAME.
+	ring      *signing.Ring
+	notReady  bool
+	lookups   int
+	hook      func() // Called by each lookup of a client or the ring, where it is set.
 }
 
 // newCluster returns a cluster with worker, and with clients that have only a secret and the scope read.
 func newCluster(t testing.TB, secrets map[string]string) *cluster {
 	t.Helper()
 	c := &cluster{clients: map[string]*grant.Client{}, ring: ring(t)}
-	c.add(worker, secret).Scopes = scope.Granted([]string{"read", "write", "delete"}, []string{"read", "write"})
+	c.add(worker, secret).Accesses[0].Grant = scope.Granted([]string{"read", "write", "delete"}, []string{"read", "write"})
 	for id, secret := range secrets {
 		c.add(id, secret)
 	}
@@ -67,8 +69,8 @@ func newCluster(t testing.TB, secrets map[string]string) *cluster {
 func (c *cluster) add(id string, secrets ...string) *grant.Client {
 	keepOutOfLogs(secrets...)
 	namespace, name, _ := strings.Cut(id, ".")
-	client := &grant.Client{ID: id, Namespace: namespace, Name: name, UID: "uid-of-" + name, Lifetime: time.Hour}
-	client.Scopes = scope.Granted([]string{"read"}, nil)
+	client := &grant.Client{ID: id, Namespace: namespace, Name: name, UID: "uid-of-" + name,
+		Accesses: scope.Accesses{{Audience: audience, AtIssuer: true, Grant: scope.Granted([]string{"read"}, nil), ByDefault: true, Lifetime: time.Hour}}}
 	for _, secret := range secrets {
 		client.Credentials = append(client.Credentials, credential.Accepted{Digest: credential.DigestOf(secret)})
 	}
@@ -100,6 +102,11 @@ func (c *cluster) Client(id string) (client *grant.Client) {
 func (c *cluster) Ring() (ring *signing.Ring) {
 	c.lookup(func() { ring = c.ring })
 	return ring
+}
+
+func (c *cluster) ProtectedResource(namespace, name string) (resource *oauth2.ProtectedResource) {
+	c.change(func() { resource = c.resources[namespace+"/"+name] })
+	return resource
 }
 
 func (c *cluster) Ready() (ready bool) {
@@ -187,7 +194,7 @@ func startOn(t *testing.T, listener net.Listener, c *cluster, options ...func(*t
 
 func configOf(c *cluster) tokenserver.Config {
 	return tokenserver.Config{
-		Issuer:   grant.Issuer{URL: issuerURL, Audience: audience, Now: func() time.Time { return noon }},
+		Issuer:   grant.Issuer{URL: issuerURL, Now: func() time.Time { return noon }},
 		Registry: c,
 		Log:      slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}

@@ -33,7 +33,7 @@ const (
 func TestTimingOfRefusals(t *testing.T) {
 	c := newCluster(t, nil)
 	c.add("billing.paused", secret).Suspended = true
-	c.add("billing.scopes", secret).Scopes = scope.Grant{}
+	c.add("billing.scopes", secret).Accesses[0].Grant = scope.Grant{}
 	wrong := func(id string) request { return post(grantType).as(id, "wrong-secret") }
 	for name, id := range map[string]string{"unknown id": "billing.nobody", "suspended client": "billing.paused",
 		"client without scopes": "billing.scopes"} {

@@ -51,7 +51,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	s.log(r.Context(), message, slog.String("client", audit.clientID),
 		slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
 		slog.GroupAttrs("token", slog.String("uid", claims.Client.UID), slog.String("scope", token.Scope),
-			slog.String("audience", claims.Audience), slog.String("jti", claims.ID), slog.String("kid", audit.token.keyID)))
+			slog.String("audience", claims.Access.Audience), slog.String("jti", claims.ID), slog.String("kid", audit.token.keyID)))
 	token.Write(w)
 }
 
@@ -115,7 +115,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 	if refusal != nil {
 		return nil, s.limited(refusal, r, audit)
 	}
-	claims, refusal := s.Issuer.Grant(client, form[oauth2.ParamScope])
+	claims, refusal := s.Issuer.Grant(client, form.Resources(), form[oauth2.ParamScope])
 	if refusal != nil {
 		return nil, refusal
 	}

@@ -5,7 +5,7 @@ const (
 	// ConditionReady is True when the credential that is in the Secret now gets a token from every ready token server.
 	//
 	// Reasons when True: Issued.
-	// Reasons when False: Suspended, SecretConflict, WaitingForSecret, WeakSecret, WaitingForCertificate, NamespaceTerminating,
+	// Reasons when False: Suspended, NoScopeGranted, SecretConflict, WaitingForSecret, WeakSecret, WaitingForCertificate, NamespaceTerminating,
 	// Forbidden, QuotaExceeded, SecretWriteFailed.
 	ConditionReady = "Ready"
 
@@ -25,6 +25,41 @@ const (
 	// Reasons when True: Restarted.
 	// Reasons when False: RestartForbidden, WorkloadNotFound, RestartFailed.
 	ConditionRestarted = "Restarted"
+
+	// ConditionScopesGranted says whether the client has all scopes that it asks for. It is absent where all of them are unowned, and
+	// allowed.
+	//
+	// Reason when True: AllGranted.
+	// Reasons when False: SomeDenied, SomePending, UnownedScopesForbidden.
+	ConditionScopesGranted = "ScopesGranted"
+)
+
+// The conditions of a ResourceServer are ConditionReady and ConditionStalled: Ready is True while clients can get tokens for its
+// audience.
+//
+// Reason when True: AudienceOwned.
+// Reasons when False: AudienceConflict, AudienceReserved.
+
+// Reasons of the conditions of a ResourceServer. The latter two are also why a client has no scope there.
+const (
+	// ReasonAudienceOwned: this ResourceServer is the owner of its audience.
+	ReasonAudienceOwned = "AudienceOwned"
+	// ReasonAudienceConflict: an older ResourceServer has the audience, so that this one grants nothing.
+	ReasonAudienceConflict = "AudienceConflict"
+	// ReasonAudienceReserved: the audience is the issuer's own default audience, which no ResourceServer can have.
+	ReasonAudienceReserved = "AudienceReserved"
+)
+
+// Reasons of what became of a scope that a client asks for.
+const (
+	// ReasonAllowed: the ResourceServer's owner allows it.
+	ReasonAllowed = "Allowed"
+	// ReasonClientNotAllowed: the ResourceServer's owner does not allow it to this client (spec.allowedClients).
+	ReasonClientNotAllowed = "ClientNotAllowed"
+	// ReasonScopeNotDeclared: the ResourceServer has no such scope.
+	ReasonScopeNotDeclared = "ScopeNotDeclared"
+	// ReasonResourceServerNotFound: there is no such ResourceServer.
+	ReasonResourceServerNotFound = "ResourceServerNotFound"
 )
 
 // Reasons of the conditions of an OAuthClient.
@@ -33,6 +68,16 @@ const (
 	ReasonIssued = "Issued"
 	// ReasonSuspended: spec.suspend is true. Credentials are kept; no token is issued.
 	ReasonSuspended = "Suspended"
+	// ReasonNoScopeGranted: none of the scopes that the client asks for is granted, so that it can get no token.
+	ReasonNoScopeGranted = "NoScopeGranted"
+	// ReasonAllGranted: every scope that the client asks for is granted.
+	ReasonAllGranted = "AllGranted"
+	// ReasonSomeDenied: a scope is denied; status.resources says by whom.
+	ReasonSomeDenied = "SomeDenied"
+	// ReasonSomePending: a ResourceServer, or a scope of it, is not there yet.
+	ReasonSomePending = "SomePending"
+	// ReasonUnownedScopesForbidden: the administrators do not allow spec.scopes in this namespace (--unowned-scopes).
+	ReasonUnownedScopesForbidden = "UnownedScopesForbidden"
 	// ReasonSecretConflict: the Secret's name is taken, by a Secret that Kubemint does not own or by another
 	// OAuthClient. Choose another spec.secret.name, or delete or rename what has it.
 	ReasonSecretConflict = "SecretConflict"

@@ -1,4 +1,4 @@
-// Package v1alpha1 is Kubemint's Kubernetes API: the OAuthClient kind, its conditions and their reasons, and the names
+// Package v1alpha1 is Kubemint's Kubernetes API: the kinds OAuthClient and ResourceServer, their conditions and reasons, and the names
 // (labels, Secret types, default keys) by which Kubemint's objects are known.
 //
 // +kubebuilder:object:generate=true
@@ -16,7 +16,7 @@ var GroupVersion = schema.GroupVersion{Group: "oauth.kubemint.dev", Version: "v1
 
 // SchemeBuilder registers the kinds of this package with a runtime.Scheme.
 var SchemeBuilder = runtime.NewSchemeBuilder(func(scheme *runtime.Scheme) error {
-	scheme.AddKnownTypes(GroupVersion, &OAuthClient{}, &OAuthClientList{})
+	scheme.AddKnownTypes(GroupVersion, &OAuthClient{}, &OAuthClientList{}, &ResourceServer{}, &ResourceServerList{})
 	metav1.AddToGroupVersion(scheme, GroupVersion)
 	return nil
 })

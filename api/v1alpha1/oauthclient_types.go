@@ -19,6 +19,13 @@ type Scope string
 // +kubebuilder:validation:MaxLength=256
 type ClaimValue string
 
+// ExtraClaims are claims with constant values, by name.
+//
+// +kubebuilder:validation:MaxProperties=16
+// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 128 && k.matches('^[A-Za-z][A-Za-z0-9_.:/-]*$'))",message="the name of a claim is letters, digits and '_ . : / -', begins with a letter and has at most 128 characters"
+// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.lowerAscii() in ['iss','sub','aud','exp','nbf','iat','jti','client_id','scope','scp','azp','cnf','act','may_act','auth_time','acr','amr','nonce','sid','typ','events','token_use','authorization_details','roles','groups','entitlements','permissions','email','email_verified','preferred_username','username','user','upn','uid','oid','tid','name','kubernetes','kubernetes.io'] || k.lowerAscii().startsWith('kubernetes.io/'))",message="this claim is reserved: the issuer sets it, or APIs take it for an identity or a permission; choose another name, for example team"
+type ExtraClaims map[string]ClaimValue
+
 // LabelValue is the value of a label.
 //
 // +kubebuilder:validation:MaxLength=63
@@ -39,20 +46,33 @@ type SecretKey string
 
 // OAuthClientSpec is what a workload's OAuth 2.0 client is to be.
 //
-// +kubebuilder:validation:XValidation:rule="!has(self.defaultScopes) || self.defaultScopes.all(s, s in self.scopes)",message="defaultScopes may only name scopes that spec.scopes lists: add the missing scope there or remove it here",fieldPath=".defaultScopes"
+// +kubebuilder:validation:XValidation:rule="has(self.scopes) || has(self.resources)",message="the client asks for nothing: list scopes at the issuer's default audience in spec.scopes, or scopes of ResourceServers in spec.resources"
+// +kubebuilder:validation:XValidation:rule="!has(self.defaultScopes) || self.defaultScopes.all(s, (has(self.scopes) && s in self.scopes) || (has(self.resources) && self.resources.exists(r, s in r.scopes)))",message="defaultScopes may only name scopes that spec.scopes or spec.resources lists: add the missing scope there or remove it here",fieldPath=".defaultScopes"
 type OAuthClientSpec struct {
 	// The scopes that this client may ask for in a token request, at the issuer's default audience.
 	// Each is a scope token of RFC 6749, section 3.3; by convention resource:action, for example invoices:read.
-	// A request for any other scope is refused with invalid_scope.
+	// A request for any other scope is refused with invalid_scope. Nobody has to consent to these scopes; administrators can
+	// forbid them (--unowned-scopes), so that every scope has an owner (spec.resources).
 	//
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
 	// +kubebuilder:validation:MaxItems=64
-	// +required
-	Scopes []Scope `json:"scopes"`
+	// +optional
+	Scopes []Scope `json:"scopes,omitempty"`
 
-	// The scopes of a token when the request names none. They must be among spec.scopes.
-	// Unset, such a request gets all of spec.scopes.
+	// The scopes that this client may ask for at APIs that other teams own. Each is granted while the API's owner allows it
+	// (spec.allowedClients of the ResourceServer); status.resources says so. A token is for one of them: the request names it with
+	// the parameter resource (RFC 8707), unless its scopes are listed for one only.
+	//
+	// +listType=atomic
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=16
+	// +kubebuilder:validation:XValidation:rule="self.all(r, self.exists_one(o, o.resourceServer == r.resourceServer))",message="a ResourceServer is listed twice: write all its scopes in one item"
+	// +optional
+	Resources []ResourceRequest `json:"resources,omitempty"`
+
+	// The scopes of a token when the request names none, at the audience that the token is for. They must be among spec.scopes or
+	// those of spec.resources. Unset, such a request gets all that is granted there.
 	//
 	// +listType=set
 	// +kubebuilder:validation:MinItems=1
@@ -91,6 +111,35 @@ type OAuthClientSpec struct {
 	Suspend bool `json:"suspend,omitempty"`
 }
 
+// ResourceRequest is the scopes that a client asks for at one API.
+type ResourceRequest struct {
+	// The API.
+	//
+	// +required
+	ResourceServer ResourceServerReference `json:"resourceServer"`
+
+	// The scopes, of those that the ResourceServer lists.
+	//
+	// +listType=set
+	// +kubebuilder:validation:MinItems=1
+	// +kubebuilder:validation:MaxItems=32
+	// +required
+	Scopes []Scope `json:"scopes"`
+}
+
+// ResourceServerReference names a ResourceServer.
+type ResourceServerReference struct {
+	// The ResourceServer's name.
+	//
+	// +required
+	Name ObjectName `json:"name"`
+
+	// The ResourceServer's namespace. Unset: the OAuthClient's own.
+	//
+	// +optional
+	Namespace NamespaceName `json:"namespace,omitempty"`
+}
+
 // TokenSpec is how a client's access tokens are made.
 type TokenSpec struct {
 	// How long an access token is valid, from 60s to 24h, in the units h, m and s: 15m, 1h30m. Unset: 1h.
@@ -108,11 +157,8 @@ type TokenSpec struct {
 	// Names that the issuer sets itself, or that APIs take for an identity or a permission (sub, scope, roles, groups,
 	// email, ...), are refused.
 	//
-	// +kubebuilder:validation:MaxProperties=16
-	// +kubebuilder:validation:XValidation:rule="self.all(k, k.size() <= 128 && k.matches('^[A-Za-z][A-Za-z0-9_.:/-]*$'))",message="the name of a claim is letters, digits and '_ . : / -', begins with a letter and has at most 128 characters"
-	// +kubebuilder:validation:XValidation:rule="!self.exists(k, k.lowerAscii() in ['iss','sub','aud','exp','nbf','iat','jti','client_id','scope','scp','azp','cnf','act','may_act','auth_time','acr','amr','nonce','sid','typ','events','token_use','authorization_details','roles','groups','entitlements','permissions','email','email_verified','preferred_username','username','user','upn','uid','oid','tid','name','kubernetes','kubernetes.io'] || k.lowerAscii().startsWith('kubernetes.io/'))",message="this claim is reserved: the issuer sets it, or APIs take it for an identity or a permission; choose another name, for example team"
 	// +optional
-	Claims map[string]ClaimValue `json:"claims,omitempty"`
+	Claims ExtraClaims `json:"claims,omitempty"`
 }
 
 // AuthenticationSpec is how a client proves who it is.
@@ -211,6 +257,7 @@ type OAuthClientStatus struct {
 	ObservedGeneration int64 `json:"observedGeneration,omitempty"`
 
 	// Ready: the credential in the Secret gets a token. Reason when True: Issued. Reasons when False: Suspended (spec.suspend),
+	// NoScopeGranted (none of the scopes that the client asks for is granted),
 	// SecretConflict (the Secret's name is taken: choose another), WaitingForSecret (nobody has made the provided one yet), WeakSecret
 	// (what is provided is no good client secret), WaitingForCertificate, NamespaceTerminating, Forbidden (RBAC or
 	// an admission policy), QuotaExceeded, SecretWriteFailed; the message says what to do.
@@ -219,6 +266,8 @@ type OAuthClientStatus struct {
 	// names have it), WaitingForLastUse (it was used lately).
 	// Restarted says whether the workloads of spec.rollout were restarted after the last rotation. Reasons when False:
 	// RestartForbidden, WorkloadNotFound, RestartFailed.
+	// ScopesGranted is there where the client asks for scopes of ResourceServers, or for unowned ones that are forbidden: whether it
+	// has all of them. Reason when True: AllGranted. Reasons when False: SomeDenied, SomePending, UnownedScopesForbidden.
 	// Wait for it with: kubectl wait --for=condition=Ready oauthclient/NAME
 	//
 	// +listType=map
@@ -259,13 +308,78 @@ type OAuthClientStatus struct {
 	// +optional
 	SecretName string `json:"secretName,omitempty"`
 
-	// The scopes that a token request of this client may name.
+	// The scopes that a token request of this client may name, at the issuer's default audience.
 	//
 	// +listType=set
 	// +kubebuilder:validation:MaxItems=64
 	// +optional
 	GrantedScopes []Scope `json:"grantedScopes,omitempty"`
+
+	// What became of spec.resources, in its order.
+	//
+	// +listType=atomic
+	// +kubebuilder:validation:MaxItems=16
+	// +optional
+	Resources []ResourceStatus `json:"resources,omitempty"`
 }
+
+// ResourceStatus is what became of the scopes that a client asks for at one API.
+type ResourceStatus struct {
+	// The API. Its namespace is always there.
+	//
+	// +required
+	ResourceServer ResourceServerReference `json:"resourceServer"`
+
+	// The audience of the tokens, which is also the value of the parameter resource. Unset while nothing is granted.
+	//
+	// +optional
+	Audience Audience `json:"audience,omitempty"`
+
+	// Each scope that spec.resources lists.
+	//
+	// +listType=map
+	// +listMapKey=name
+	// +kubebuilder:validation:MaxItems=32
+	// +optional
+	Scopes []ScopeStatus `json:"scopes,omitempty"`
+}
+
+// ScopeStatus is what became of one scope.
+type ScopeStatus struct {
+	// The scope.
+	//
+	// +required
+	Name Scope `json:"name"`
+
+	// Granted, Denied (by who owns the API, or the administrators) or Pending (until there is the ResourceServer or the scope).
+	//
+	// +required
+	State ScopeState `json:"state"`
+
+	// Allowed; ClientNotAllowed; ResourceServerNotFound, ScopeNotDeclared, AudienceConflict or AudienceReserved.
+	//
+	// +kubebuilder:validation:MaxLength=64
+	// +required
+	Reason string `json:"reason"`
+
+	// Who can change it, and how. Unset where it is granted.
+	//
+	// +kubebuilder:validation:MaxLength=1024
+	// +optional
+	Message string `json:"message,omitempty"`
+}
+
+// ScopeState is what became of a scope that a client asks for.
+//
+// +kubebuilder:validation:Enum=Granted;Denied;Pending
+type ScopeState string
+
+// States of a scope.
+const (
+	ScopeGranted ScopeState = "Granted"
+	ScopeDenied  ScopeState = "Denied"
+	ScopePending ScopeState = "Pending"
+)
 
 // CredentialStatus is what is known of one client secret.
 type CredentialStatus struct {

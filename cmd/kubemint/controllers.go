@@ -19,6 +19,7 @@ import (
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/controllers"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 )
 
 // +kubebuilder:rbac:groups=coordination.k8s.io,namespace=system,resources=leases,verbs=get;create;update
@@ -76,6 +77,7 @@ type controllerManager struct {
 	config  *rest.Config
 	scheme  *runtime.Scheme
 	issuer  controllers.Issuer
+	policy  consent.Policy
 	log     *slog.Logger
 }
 
@@ -143,7 +145,7 @@ func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) err
 	}
 	return (&controllers.OAuthClientReconciler{
 		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
-		Issuer: c.issuer, Workers: c.options.workers, Now: time.Now,
+		Issuer: c.issuer, Policy: c.policy, Workers: c.options.workers, Now: time.Now,
 		WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,
 	}).SetupWithManager(ctx, manager)
 }

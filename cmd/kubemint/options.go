@@ -16,6 +16,8 @@ import (
 	"github.com/kubemint/kubemint/controllers"
 	"github.com/kubemint/kubemint/controllers/rotation"
 	"github.com/kubemint/kubemint/tokenserver"
+	"github.com/kubemint/kubemint/tokenserver/consent"
+	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
@@ -24,6 +26,12 @@ const (
 	modeAll         = "all"
 	modeController  = "controller"
 	modeTokenServer = "tokenserver"
+)
+
+// Values of --unowned-scopes.
+const (
+	unownedAllow  = "allow"
+	unownedForbid = "forbid"
 )
 
 // Values of --tls-mode.
@@ -51,6 +59,9 @@ type options struct {
 
 	issuer          string
 	defaultAudience string
+	unownedScopes   string
+	unownedIn       []string
+	maxLifetime     time.Duration
 	algorithm       string
 	keyRotation     time.Duration
 
@@ -78,7 +89,10 @@ type options struct {
 
 func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.issuer, "issuer", "", "URL of the issuer, the iss of every token: https, as clients and resource servers reach it (required)")
-	flags.StringVar(&o.defaultAudience, "default-audience", "", "aud of tokens (default: the issuer's URL)")
+	flags.StringVar(&o.defaultAudience, "default-audience", "", "aud of tokens for spec.scopes of OAuthClients (default: the issuer's URL)")
+	flags.StringVar(&o.unownedScopes, "unowned-scopes", unownedAllow, "whether OAuthClients may have scopes at the default audience (spec.scopes), to which nobody consents: allow, or forbid, so that every scope has an owner (docs/scopes.md)")
+	flags.StringSliceVar(&o.unownedIn, "unowned-scopes-namespaces", nil, "namespaces whose OAuthClients may have them all the same, for --unowned-scopes=forbid")
+	flags.DurationVar(&o.maxLifetime, "max-token-lifetime", 24*time.Hour, "how long a token is valid at most, 60s to 24h: the shortest of this, the client's and the resource server's counts")
 	flags.StringVar(&o.algorithm, "signing-algorithm", string(signing.ES256), "algorithm that tokens are signed with: ES256 or RS256; a change rotates the signing key, so that the other algorithm signs an hour later")
 	flags.DurationVar(&o.keyRotation, "signing-key-rotation", 90*24*time.Hour, "how long a signing key signs before another one follows: 24h to 87600h; 0 means until somebody asks for it (docs/rotation.md)")
 
@@ -116,6 +130,9 @@ func (o *options) complete() error {
 	if err := o.completeTLS(); err != nil {
 		return err
 	}
+	if err := o.completeScopes(); err != nil {
+		return err
+	}
 	if o.namespace == "" {
 		o.namespace = os.Getenv("POD_NAMESPACE")
 	}
@@ -149,6 +166,31 @@ func (o *options) complete() error {
 		return fmt.Errorf("--log-format is %q: write json or text", o.logFormat)
 	}
 	return nil
+}
+
+// completeScopes checks what the administrators decide of what clients may ask for.
+func (o *options) completeScopes() error {
+	if o.unownedScopes != unownedAllow && o.unownedScopes != unownedForbid {
+		return fmt.Errorf("--unowned-scopes is %q: write %s or %s", o.unownedScopes, unownedAllow, unownedForbid)
+	}
+	if len(o.unownedIn) > 0 && o.unownedScopes == unownedAllow {
+		return errors.New("--unowned-scopes-namespaces names the exceptions from --unowned-scopes=forbid: add that, or leave it out")
+	}
+	if o.maxLifetime < time.Minute || o.maxLifetime > 24*time.Hour {
+		return fmt.Errorf("--max-token-lifetime is %s: write a duration from 60s to 24h", o.maxLifetime)
+	}
+	return nil
+}
+
+// consentPolicy is what the administrators decide of what clients may ask for.
+func (o *options) consentPolicy(issuer grant.Issuer) consent.Policy {
+	return consent.Policy{
+		DefaultAudience: o.defaultAudience,
+		Reserved:        []string{issuer.URL, issuer.Endpoint(tokenserver.TokenPath)},
+		ForbidUnowned:   o.unownedScopes == unownedForbid,
+		UnownedIn:       o.unownedIn,
+		MaxLifetime:     o.maxLifetime,
+	}
 }
 
 // signingKeyPolicy is how signing keys come and go.

@@ -18,6 +18,7 @@ import (
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/controllers"
 	"github.com/kubemint/kubemint/tokenserver"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/registry"
 )
@@ -33,7 +34,8 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return fmt.Errorf("register the API's kinds: %w", err)
 	}
-	issuer := grant.Issuer{URL: o.issuer, Audience: o.defaultAudience, Now: time.Now}
+	issuer := grant.Issuer{URL: o.issuer, Now: time.Now}
+	policy := o.consentPolicy(issuer)
 
 	group, ctx := errgroup.WithContext(ctx)
 	// When the context ends, the token endpoint lingers; health and metrics are served until it has stopped.
@@ -43,7 +45,7 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 	if o.mode == modeController {
 		context.AfterFunc(ctx, stopped)
 	} else {
-		clients, metrics, err := startTokenServer(ctx, group, o, config, scheme, issuer, serving, stopped, log)
+		clients, metrics, err := startTokenServer(ctx, group, o, config, scheme, issuer, policy, serving, stopped, log)
 		if err != nil {
 			return err
 		}
@@ -60,7 +62,7 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		c := &controllerManager{options: o, config: config, scheme: scheme, log: log,
+		c := &controllerManager{options: o, config: config, scheme: scheme, policy: policy, log: log,
 			issuer: controllers.Issuer{URL: issuer.URL, TokenURL: issuer.Endpoint(tokenserver.TokenPath), CACert: caCert}}
 		group.Go(func() error { return c.runAlways(ctx) })
 	}
@@ -72,8 +74,8 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 }
 
 // startTokenServer starts the registry, which lives as long as serving, and the token endpoint, which calls stopped when it has ended.
-func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, serving context.Context, stopped func(), log *slog.Logger) (*registry.Registry, *metrics, error) {
-	clients, err := registry.New(config, scheme, o.namespace, time.Now, log.With("component", "registry"))
+func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, policy consent.Policy, serving context.Context, stopped func(), log *slog.Logger) (*registry.Registry, *metrics, error) {
+	clients, err := registry.New(config, scheme, o.namespace, policy, time.Now, log.With("component", "registry"))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -13,32 +13,34 @@ import (
 
 // Claims are the claims of an access token (RFC 9068, section 2.2).
 type Claims struct {
-	Issuer, Audience string
-	Client           *Client
-	Scopes           scope.Set
-	IssuedAt         time.Time
-	ID               string
+	Issuer string
+	Client *Client
+	// Access is what the client may get at the token's audience, and Scopes which of its scopes it gets.
+	Access   *scope.Access
+	Scopes   scope.Set
+	IssuedAt time.Time
+	ID       string
 }
 
 // ExpiresIn returns how long the token lives from a time on, in seconds.
 func (c *Claims) ExpiresIn(from time.Time) int64 {
-	return int64(c.IssuedAt.Add(c.Client.Lifetime).Sub(from) / time.Second)
+	return int64(c.IssuedAt.Add(c.Access.Lifetime).Sub(from) / time.Second)
 }
 
-// AppendText appends the claims as they stand in the token: a JSON object of those that every token has, then of the client's
+// AppendText appends the claims as they stand in the token: a JSON object of those that every token has, then of the
 // extra ones. It implements encoding.TextAppender, and never fails.
 func (c *Claims) AppendText(b []byte) ([]byte, error) {
 	b = append(b, '{')
 	b = appendText(b, "iss", c.Issuer)
 	b = appendText(b, "sub", c.Client.ID)
-	b = appendText(b, "aud", c.Audience)
+	b = appendText(b, "aud", c.Access.Audience)
 	b = appendText(b, "client_id", c.Client.ID)
 	b = appendText(b, "scope", c.Scopes.String())
 	b = appendInteger(b, "iat", c.IssuedAt.Unix())
-	b = appendInteger(b, "exp", c.IssuedAt.Add(c.Client.Lifetime).Unix())
+	b = appendInteger(b, "exp", c.IssuedAt.Add(c.Access.Lifetime).Unix())
 	b = appendText(b, "jti", c.ID)
-	for _, name := range c.Client.extraClaims() {
-		b = appendText(b, name, c.Client.Claims[name])
+	for _, name := range extraClaims(c.Access.Claims) {
+		b = appendText(b, name, c.Access.Claims[name])
 	}
 	b = appendName(b, "kubernetes.io")
 	b = c.Client.appendOrigin(b)
@@ -54,14 +56,14 @@ func (c *Client) appendOrigin(b []byte) []byte {
 	return append(b, '}')
 }
 
-// extraClaims returns the names of the client's extra claims, sorted, less those that would stand in the token twice: the ones
+// extraClaims returns the names of extra claims, sorted, less those that would stand in the token twice: the ones
 // that every token has, and names that JSON cannot spell, which would all come out alike.
-func (c *Client) extraClaims() []string {
-	if len(c.Claims) == 0 {
+func extraClaims(claims map[string]string) []string {
+	if len(claims) == 0 {
 		return nil
 	}
-	names := make([]string, 0, len(c.Claims))
-	for name := range c.Claims {
+	names := make([]string, 0, len(claims))
+	for name := range claims {
 		if !inEveryToken(name) && utf8.ValidString(name) {
 			names = append(names, name)
 		}

@@ -103,8 +103,8 @@ func TestAppendText(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			c := client()
-			c.Claims = test.extra
-			granted, refusal := issuer().Grant(c, "")
+			c.Accesses[0].Claims = test.extra
+			granted, refusal := issuer().Grant(c, nil, "")
 			if refusal != nil {
 				t.Fatal(refusal)
 			}
@@ -120,12 +120,12 @@ func TestAppendText(t *testing.T) {
 // One client, and its map of extra claims, is shared by all requests.
 func TestAppendTextConcurrently(t *testing.T) {
 	c := client()
-	c.Claims = map[string]string{"team": "billing", "sub": "admin", "tier": "gold"}
+	c.Accesses[0].Claims = map[string]string{"team": "billing", "sub": "admin", "tier": "gold"}
 	var requests sync.WaitGroup
 	var seen sync.Map
 	for range 100 {
 		requests.Go(func() {
-			granted, refusal := issuer().Grant(c, "read write")
+			granted, refusal := issuer().Grant(c, nil, "read write")
 			if refusal != nil {
 				t.Error(refusal)
 				return
@@ -151,11 +151,9 @@ func FuzzClaims(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, issuer, id, scopes, name, value, name2, value2 string, iat, lifetime int64) {
 		claims := &Claims{
-			Issuer: issuer, Audience: value, ID: value2, IssuedAt: time.Unix(iat, 0), Scopes: scope.NewSet(strings.Fields(scopes)...),
-			Client: &Client{
-				ID: id, Namespace: name, Name: value, UID: value2, Lifetime: time.Duration(lifetime),
-				Claims: map[string]string{name: value, name2: value2},
-			},
+			Issuer: issuer, ID: value2, IssuedAt: time.Unix(iat, 0), Scopes: scope.NewSet(strings.Fields(scopes)...),
+			Client: &Client{ID: id, Namespace: name, Name: value, UID: value2},
+			Access: &scope.Access{Audience: value, Lifetime: time.Duration(lifetime), Claims: map[string]string{name: value, name2: value2}},
 		}
 		encoded, err := json.Marshal(asMap(claims))
 		if err != nil {
@@ -170,14 +168,14 @@ func FuzzClaims(f *testing.F) {
 // asMap returns the claims by name.
 func asMap(c *Claims) map[string]any {
 	byName := map[string]any{}
-	for name, value := range c.Client.Claims {
+	for name, value := range c.Access.Claims {
 		if utf8.ValidString(name) {
 			byName[name] = value
 		}
 	}
 	maps.Copy(byName, map[string]any{
-		"iss": c.Issuer, "sub": c.Client.ID, "aud": c.Audience, "client_id": c.Client.ID, "scope": c.Scopes.String(),
-		"iat": c.IssuedAt.Unix(), "exp": c.IssuedAt.Add(c.Client.Lifetime).Unix(), "jti": c.ID,
+		"iss": c.Issuer, "sub": c.Client.ID, "aud": c.Access.Audience, "client_id": c.Client.ID, "scope": c.Scopes.String(),
+		"iat": c.IssuedAt.Unix(), "exp": c.IssuedAt.Add(c.Access.Lifetime).Unix(), "jti": c.ID,
 		"kubernetes.io": map[string]string{"namespace": c.Client.Namespace, "name": c.Client.Name, "uid": c.Client.UID},
 	})
 	return byName

@@ -5,6 +5,7 @@ package grant
 import (
 	"crypto/rand"
 	"encoding/base64"
+	"errors"
 	"strings"
 	"time"
 
@@ -24,12 +25,8 @@ type Client struct {
 	Namespace, Name, UID string
 	// Credentials are the secrets that prove the client. A client without any cannot authenticate.
 	Credentials []credential.Accepted
-	// Scopes is what the client may ask for.
-	Scopes scope.Grant
-	// Lifetime is how long its tokens are valid.
-	Lifetime time.Duration
-	// Claims are extra claims with constant values.
-	Claims map[string]string
+	// Accesses are what the client may ask for, at each audience.
+	Accesses scope.Accesses
 	// Suspended clients authenticate, but get no token.
 	Suspended bool
 }
@@ -38,8 +35,6 @@ type Client struct {
 type Issuer struct {
 	// URL is the iss claim.
 	URL string
-	// Audience is the aud claim.
-	Audience string
 	// Now is the clock.
 	Now func() time.Time
 }
@@ -49,23 +44,31 @@ func (i Issuer) Endpoint(path string) string {
 	return strings.TrimSuffix(i.URL, "/") + path
 }
 
-// Grant decides what an authenticated client gets for the scope parameter of its request, which may be empty.
-func (i Issuer) Grant(client *Client, scopeParameter string) (*Claims, *oauth2.Error) {
+// Grant decides what an authenticated client gets for the resource and scope parameters of its request, of which there may be none.
+func (i Issuer) Grant(client *Client, resources []string, scopeParameter string) (*Claims, *oauth2.Error) {
 	if client.Suspended {
 		return nil, oauth2.UnauthorizedClient("this client is suspended: its OAuthClient has spec.suspend set to true")
 	}
-	scopes, err := client.Scopes.Select(scopeParameter)
+	access, scopes, err := client.Accesses.Select(resources, scopeParameter)
 	if err != nil {
-		return nil, oauth2.InvalidScope(err.Error())
+		return nil, refusal(err)
 	}
 	return &Claims{
 		Issuer:   i.URL,
-		Audience: i.Audience,
 		Client:   client,
+		Access:   access,
 		Scopes:   scopes,
 		IssuedAt: i.Now().Truncate(time.Second), // JWT times are whole seconds, so that expires_in equals exp minus iat.
 		ID:       newID(),
 	}, nil
+}
+
+// refusal returns the answer to a request for which no audience or scopes can be chosen.
+func refusal(err error) *oauth2.Error {
+	if target := scope.TargetError(""); errors.As(err, &target) {
+		return oauth2.InvalidTarget(err.Error())
+	}
+	return oauth2.InvalidScope(err.Error())
 }
 
 // newID returns a unique jti of 128 random bits.

@@ -18,9 +18,8 @@ var noon = time.Date(2026, 7, 1, 12, 0, 0, 999_999_999, time.FixedZone("", 2*60*
 
 func issuer() Issuer {
 	return Issuer{
-		URL:      "https://issuer.example",
-		Audience: "https://api.example",
-		Now:      func() time.Time { return noon },
+		URL: "https://issuer.example",
+		Now: func() time.Time { return noon },
 	}
 }
 
@@ -31,15 +30,15 @@ func client() *Client {
 		Namespace: "billing",
 		Name:      "invoice-worker",
 		UID:       "6f1c7f3e-0000-4000-8000-000000000001",
-		Scopes:    scope.Granted([]string{"read", "write"}, []string{"read"}),
-		Lifetime:  time.Hour,
+		Accesses: scope.Accesses{{Audience: "https://api.example", AtIssuer: true, Lifetime: time.Hour, ByDefault: true,
+			Grant: scope.Granted([]string{"read", "write"}, []string{"read"})}},
 	}
 }
 
 // claims returns the claims of a token as a resource server reads them.
 func claims(t *testing.T, c *Client, scopeParameter string) map[string]any {
 	t.Helper()
-	granted, err := issuer().Grant(c, scopeParameter)
+	granted, err := issuer().Grant(c, nil, scopeParameter)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -80,7 +79,7 @@ func TestClaimsOfAToken(t *testing.T) {
 
 func TestGrantSelectsScopes(t *testing.T) {
 	noDefault := client()
-	noDefault.Scopes.Default = scope.Set{}
+	noDefault.Accesses[0].Default = scope.Set{}
 	for _, test := range []struct {
 		name      string
 		client    *Client
@@ -96,7 +95,7 @@ func TestGrantSelectsScopes(t *testing.T) {
 		{"G10 malformed", client(), `read "`, "", scope.ErrMalformed},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			granted, err := issuer().Grant(test.client, test.parameter)
+			granted, err := issuer().Grant(test.client, nil, test.parameter)
 			if test.err == nil {
 				if err != nil || granted.Scopes.String() != test.want {
 					t.Fatalf("Grant = %+v, %v; want scope %q", granted, err, test.want)
@@ -116,7 +115,7 @@ func TestG04SuspendedClientGetsNoToken(t *testing.T) {
 	suspended.Suspended = true
 	// Whatever it asks for: a suspended client is not told what it would be granted.
 	for _, parameter := range []string{"", "read", "admin", `"`} {
-		granted, err := issuer().Grant(suspended, parameter)
+		granted, err := issuer().Grant(suspended, nil, parameter)
 		wantRefusal(t, granted, err, "unauthorized_client")
 	}
 }
@@ -152,8 +151,8 @@ func TestTimes(t *testing.T) {
 			by := issuer()
 			by.Now = func() time.Time { return test.now }
 			c := client()
-			c.Lifetime = test.lifetime
-			granted, err := by.Grant(c, "")
+			c.Accesses[0].Lifetime = test.lifetime
+			granted, err := by.Grant(c, nil, "")
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -172,11 +171,11 @@ func TestTimes(t *testing.T) {
 func TestExtraClaims(t *testing.T) {
 	plain := claims(t, client(), "")
 	greedy := client()
-	greedy.Claims = map[string]string{"team": "billing"}
+	greedy.Accesses[0].Claims = map[string]string{"team": "billing"}
 	for name := range plain {
-		greedy.Claims[name] = "overridden"
+		greedy.Accesses[0].Claims[name] = "overridden"
 	}
-	before := maps.Clone(greedy.Claims)
+	before := maps.Clone(greedy.Accesses[0].Claims)
 	got := claims(t, greedy, "")
 
 	if got["team"] != "billing" {
@@ -187,12 +186,12 @@ func TestExtraClaims(t *testing.T) {
 			t.Errorf("%s was overridden", name)
 		}
 	}
-	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, slices.Sorted(maps.Keys(greedy.Claims))) {
+	if names := slices.Sorted(maps.Keys(got)); !slices.Equal(names, slices.Sorted(maps.Keys(greedy.Accesses[0].Claims))) {
 		t.Errorf("claims %q", names)
 	}
 	// The client is shared by all requests.
-	if !maps.Equal(greedy.Claims, before) {
-		t.Errorf("the client's own claims are now %v", greedy.Claims)
+	if !maps.Equal(greedy.Accesses[0].Claims, before) {
+		t.Errorf("the client's own claims are now %v", greedy.Accesses[0].Claims)
 	}
 }
 
@@ -201,7 +200,7 @@ func TestJ07TokenIDsAreUnique(t *testing.T) {
 	by, c := issuer(), client()
 	seen := make(map[string]bool, n)
 	for range n {
-		granted, err := by.Grant(c, "read")
+		granted, err := by.Grant(c, nil, "read")
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -230,7 +229,7 @@ func TestEndpoint(t *testing.T) {
 func TestJ04IssuerIsByteEqual(t *testing.T) {
 	by := issuer()
 	by.URL = "https://issuer.example/a/"
-	granted, err := by.Grant(client(), "")
+	granted, err := by.Grant(client(), nil, "")
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -23,7 +23,7 @@ func TestTokensOfOneSecondDifferByTheirID(t *testing.T) {
 	var tokens [2]string
 	var claims [2]jwt.MapClaims
 	for i := range tokens {
-		granted, refusal := issuer().Grant(client(), "")
+		granted, refusal := issuer().Grant(client(), nil, "")
 		if refusal != nil {
 			t.Fatal(refusal)
 		}
@@ -72,10 +72,10 @@ func BenchmarkToken(b *testing.B) {
 	}{{"no extra claims", nil}, {"three extra claims", threeClaims()}} {
 		b.Run(test.name, func(b *testing.B) {
 			by, c := issuer(), client()
-			c.Claims = test.extra
+			c.Accesses[0].Claims = test.extra
 			b.ReportAllocs()
 			for b.Loop() {
-				claims, refusal := by.Grant(c, "read write")
+				claims, refusal := by.Grant(c, nil, "read write")
 				if refusal != nil {
 					b.Fatal(refusal)
 				}
@@ -91,13 +91,13 @@ func BenchmarkGolangJWT(b *testing.B) {
 	private, by, c := newPrivateKey(b), issuer(), client()
 	b.ReportAllocs()
 	for b.Loop() {
-		claims, refusal := by.Grant(c, "read write")
+		claims, refusal := by.Grant(c, nil, "read write")
 		if refusal != nil {
 			b.Fatal(refusal)
 		}
 		token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
-			"iss": claims.Issuer, "sub": c.ID, "aud": claims.Audience, "client_id": c.ID, "scope": claims.Scopes.String(),
-			"iat": claims.IssuedAt.Unix(), "exp": claims.IssuedAt.Add(c.Lifetime).Unix(), "jti": claims.ID,
+			"iss": claims.Issuer, "sub": c.ID, "aud": claims.Access.Audience, "client_id": c.ID, "scope": claims.Scopes.String(),
+			"iat": claims.IssuedAt.Unix(), "exp": claims.IssuedAt.Add(claims.Access.Lifetime).Unix(), "jti": claims.ID,
 			"kubernetes.io": origin{c.Namespace, c.Name, c.UID},
 		})
 		token.Header["typ"], token.Header["kid"] = "at+jwt", "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"

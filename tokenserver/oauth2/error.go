@@ -64,6 +64,11 @@ func InvalidScope(description string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: "invalid_scope", Description: description}
 }
 
+// InvalidTarget is the answer to a request whose audience is malformed, unknown, not granted or ambiguous (RFC 8707, section 2).
+func InvalidTarget(description string) *Error {
+	return &Error{Status: http.StatusBadRequest, Code: "invalid_target", Description: description}
+}
+
 // MethodNotAllowed is the answer to a request by another method than those that the Allow header names, which the caller sets.
 var MethodNotAllowed = &Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request",
 	Description: "this request method is not allowed here: see the Allow header"}

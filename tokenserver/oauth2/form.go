@@ -4,24 +4,26 @@ import (
 	"bytes"
 	"net/url"
 	"slices"
+	"strings"
 	"unicode"
 	"unicode/utf8"
 )
 
-// The parameters of a token request that this server knows. Each may stand in a request once; any other parameter is ignored,
-// repeated or not (RFC 6749, section 3.2).
+// The parameters of a token request that this server knows. Each may stand in a request once, but for resource (RFC 8707, section
+// 2); any other parameter is ignored, repeated or not (RFC 6749, section 3.2).
 const (
 	ParamGrantType           = "grant_type"
 	ParamScope               = "scope"
+	ParamResource            = "resource"
 	ParamClientID            = "client_id"
 	ParamClientSecret        = "client_secret"
 	ParamClientAssertion     = "client_assertion"
 	ParamClientAssertionType = "client_assertion_type"
 )
 
-var parameters = [...]string{ParamGrantType, ParamScope, ParamClientID, ParamClientSecret, ParamClientAssertion, ParamClientAssertionType}
+var parameters = [...]string{ParamGrantType, ParamScope, ParamResource, ParamClientID, ParamClientSecret, ParamClientAssertion, ParamClientAssertionType}
 
-// Known reports whether a parameter is one that a token request may hold only once, and only in its body.
+// Known reports whether a parameter is one that a token request may hold only in its body.
 func Known(name string) bool { return slices.Contains(parameters[:], name) }
 
 // Bounds that keep a request from costing more than a token does.
@@ -37,6 +39,17 @@ const (
 
 // Form is the parameters of a token request that this server knows. An empty one counts as omitted (RFC 6749, section 3.2).
 type Form map[string]string
+
+// resourceSeparator stands between several resources in a Form. No value holds a control character.
+const resourceSeparator = "\n"
+
+// Resources returns the values of the parameter resource (RFC 8707, section 2).
+func (f Form) Resources() []string {
+	if f[ParamResource] == "" {
+		return nil
+	}
+	return strings.Split(f[ParamResource], resourceSeparator)
+}
 
 // ParseForm parses a body of application/x-www-form-urlencoded (RFC 6749, appendix B) strictly: what is malformed, ambiguous
 // or not text is an invalid_request, never a guess. It keeps nothing of the body.
@@ -68,12 +81,19 @@ func ParseForm(body []byte) (Form, *Error) {
 		if i < 0 {
 			continue
 		}
-		if seen[i] {
+		name := parameters[i]
+		if seen[i] && name != ParamResource {
 			return nil, InvalidRequest("the request repeats a parameter")
 		}
 		seen[i] = true
-		if len(value) > 0 {
-			form[parameters[i]] = string(value)
+		switch {
+		case len(value) == 0:
+		case name == ParamResource && len(value) > maxDecoded:
+			return nil, errResource
+		case name == ParamResource && form[name] != "":
+			form[name] += resourceSeparator + string(value)
+		default:
+			form[name] = string(value)
 		}
 	}
 	return form, nil
@@ -85,6 +105,7 @@ var (
 
 	errMalformed = InvalidRequest("the body is not well-formed application/x-www-form-urlencoded")
 	errControl   = InvalidRequest("a parameter holds a control character")
+	errResource  = InvalidTarget("a resource is too long")
 	errTooLong   = InvalidRequest("the request has parameters that are unknown here, and too long")
 )
 

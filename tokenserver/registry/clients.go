@@ -11,16 +11,22 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/grant"
-	"github.com/kubemint/kubemint/tokenserver/scope"
+	"github.com/kubemint/kubemint/tokenserver/oauth2"
 )
 
-// clients joins each OAuthClient with its own Secrets into one immutable grant.Client.
+// clients joins each OAuthClient with its own Secrets, and with what it may ask for, into one immutable grant.Client.
 type clients struct {
-	mu sync.RWMutex // Guards what follows.
+	policy  consent.Policy
+	servers *resourceServers
+
+	mu sync.RWMutex // Guards what follows. Who holds it may take that of servers, but not the other way round.
 	// entries are what requests are answered from, by client identifier.
 	entries map[string]*grant.Client
+	// askers are the OAuthClients that ask for scopes at ResourceServers, by client identifier.
+	askers map[string]*asker
 	// secrets are those of each OAuthClient. While a Secret is being renamed, there are two.
 	secrets map[owner][]held
 	// owners tells whose a Secret was when it was last seen.
@@ -41,18 +47,74 @@ type owner struct {
 	uid       types.UID
 }
 
-func newClients() *clients {
+// asker is an OAuthClient that asks for scopes at ResourceServers.
+type asker struct {
+	object *v1alpha1.OAuthClient
+	// decidedAt is the generation of the ResourceServers at which its entry was decided.
+	decidedAt uint64
+}
+
+func newClients(policy consent.Policy, servers *resourceServers) *clients {
 	return &clients{
+		policy:  policy,
+		servers: servers,
 		entries: map[string]*grant.Client{},
+		askers:  map[string]*asker{},
 		secrets: map[owner][]held{},
 		owners:  map[types.NamespacedName]owner{},
 	}
 }
 
+// get returns a client by its identifier, or nil. One whose ResourceServers may have changed is decided anew: at its next request and
+// not at the change, which may concern many that ask for nothing meanwhile.
 func (c *clients) get(id string) *grant.Client {
+	entry, current := c.find(id)
+	if current {
+		return entry
+	}
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if a := c.askers[id]; a != nil { // Unless it is gone meanwhile.
+		decided := *c.entries[id]
+		c.decide(&decided, a)
+		c.entries[id] = &decided
+	}
+	return c.entries[id]
+}
+
+// find returns a client by its identifier, and whether that is by the ResourceServers as they are now.
+func (c *clients) find(id string) (entry *grant.Client, current bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return c.entries[id]
+	a := c.askers[id]
+	return c.entries[id], a == nil || a.decidedAt == c.servers.generation.Load()
+}
+
+// decide says what an OAuthClient may ask for.
+func (c *clients) decide(entry *grant.Client, a *asker) {
+	c.servers.mu.RLock()
+	defer c.servers.mu.RUnlock()
+	entry.Accesses = c.policy.Decide(a.object, c.servers).Accesses()
+	a.decidedAt = c.servers.generation.Load()
+}
+
+// published returns what is published of a ResourceServer: nothing where it has not its audience.
+func (c *clients) published(key types.NamespacedName) *oauth2.ProtectedResource {
+	c.servers.mu.RLock()
+	defer c.servers.mu.RUnlock()
+	s := c.servers.Get(key)
+	if s == nil || s.Spec.Metadata == nil {
+		return nil
+	}
+	if reason, _ := c.policy.Ownership(s, c.servers); reason != v1alpha1.ReasonAudienceOwned {
+		return nil
+	}
+	resource := &oauth2.ProtectedResource{Resource: string(s.Spec.Audience), Scopes: []string{},
+		Name: s.Spec.Metadata.ResourceName, Documentation: s.Spec.Metadata.Documentation}
+	for _, scope := range s.Spec.Scopes {
+		resource.Scopes = append(resource.Scopes, string(scope.Name))
+	}
+	return resource
 }
 
 func (c *clients) count() int {
@@ -71,6 +133,7 @@ func (c *clients) replace(objects []*v1alpha1.OAuthClient) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	maps.DeleteFunc(c.entries, func(id string, _ *grant.Client) bool { return !there[id] })
+	maps.DeleteFunc(c.askers, func(id string, _ *asker) bool { return !there[id] })
 }
 
 func (c *clients) set(object *v1alpha1.OAuthClient) {
@@ -78,17 +141,24 @@ func (c *clients) set(object *v1alpha1.OAuthClient) {
 		c.delete(object)
 		return
 	}
-	entry := clientOf(object)
+	entry, a := clientOf(object), &asker{object: object}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	entry.Credentials = c.credentials(entry)
+	c.decide(entry, a)
 	c.entries[entry.ID] = entry
+	if len(object.Spec.Resources) > 0 {
+		c.askers[entry.ID] = a
+	} else {
+		delete(c.askers, entry.ID)
+	}
 }
 
 func (c *clients) delete(object *v1alpha1.OAuthClient) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	delete(c.entries, object.ClientID())
+	delete(c.askers, object.ClientID())
 }
 
 // keepSecrets forgets the Secrets that are not among those that there are.
@@ -168,7 +238,7 @@ func (c *clients) credentials(entry *grant.Client) []credential.Accepted {
 	return accepted
 }
 
-// clientOf returns the entry of an OAuthClient, but for its credentials: everything else comes from the OAuthClient.
+// clientOf returns the entry of an OAuthClient, but for its credentials and what it may ask for.
 func clientOf(object *v1alpha1.OAuthClient) *grant.Client {
 	// One text holds all names of a client, so that they are in one place in memory.
 	id, space := object.ClientID(), len(object.Namespace)
@@ -178,25 +248,8 @@ func clientOf(object *v1alpha1.OAuthClient) *grant.Client {
 		Namespace: names[:space],
 		Name:      names[space+1 : len(id)],
 		UID:       names[len(id):],
-		Scopes:    scope.Granted(object.Spec.Scopes, object.Spec.DefaultScopes),
-		Lifetime:  object.Spec.Token.Lifetime.Duration,
-		Claims:    claimsOf(object),
 		Suspended: object.Spec.Suspend,
 	}
-}
-
-// claimsOf returns the extra claims of a client, less those that an older CRD did not refuse yet.
-func claimsOf(object *v1alpha1.OAuthClient) map[string]string {
-	if len(object.Spec.Token.Claims) == 0 {
-		return nil
-	}
-	claims := make(map[string]string, len(object.Spec.Token.Claims))
-	for name, value := range object.Spec.Token.Claims {
-		if !v1alpha1.ReservedClaim(name) {
-			claims[name] = string(value)
-		}
-	}
-	return claims
 }
 
 // acceptedBy returns the client secrets that a sealed Secret proves: those in its record, and any well-formed one that it holds,
@@ -247,6 +300,6 @@ func ownerOf(secret *corev1.Secret) (owner, bool) {
 
 func (o owner) clientID() string { return o.namespace + "." + o.name }
 
-func keyOf(secret *corev1.Secret) types.NamespacedName {
-	return types.NamespacedName{Namespace: secret.Namespace, Name: secret.Name}
+func keyOf(object metav1.Object) types.NamespacedName {
+	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}
 }

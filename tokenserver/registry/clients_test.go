@@ -12,6 +12,7 @@ import (
 	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 )
 
@@ -67,7 +68,7 @@ func TestOnlyTheOwnSecretProves(t *testing.T) {
 		"with an empty secret":           {secret("billing", "s", worker, ""), false},
 	} {
 		t.Run(name, func(t *testing.T) {
-			c := newClients()
+			c := newClients(consent.Policy{}, newResourceServers())
 			c.set(worker)
 			c.setSecret(row.secret)
 			if got := c.proves("billing.worker", value); got != row.want {
@@ -76,7 +77,7 @@ func TestOnlyTheOwnSecretProves(t *testing.T) {
 			if c.proves("shop.victim", value) || c.get("shop.victim") != nil {
 				t.Error("it made a client of the name that stands in it")
 			}
-			if got := c.get("billing.worker").Scopes.Granted.String(); got != "read" {
+			if got := c.get("billing.worker").Accesses[0].Granted.String(); got != "read" {
 				t.Errorf("scopes are %s", got)
 			}
 		})
@@ -89,7 +90,7 @@ func TestOrderOfEventsDoesNotMatter(t *testing.T) {
 	worker := oauthClient("worker", "uid-1", "read")
 	value := credential.Generate()
 	for range 200 {
-		c := newClients()
+		c := newClients(consent.Policy{}, newResourceServers())
 		steps := []func(){
 			func() { c.set(worker) },
 			func() { c.setSecret(secret("billing", "old", worker, value)) },
@@ -118,7 +119,7 @@ func TestOrderOfEventsDoesNotMatter(t *testing.T) {
 func TestUpdateRefusesNobodyInBetween(t *testing.T) {
 	worker := oauthClient("worker", "uid-1", "read")
 	value := credential.Generate()
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	c.set(worker)
 	c.setSecret(secret("billing", "s", worker, value))
 	done := make(chan struct{})
@@ -144,7 +145,7 @@ func TestUpdateRefusesNobodyInBetween(t *testing.T) {
 func TestDeletionIsAtOnce(t *testing.T) {
 	worker := oauthClient("worker", "uid-1", "read")
 	value := credential.Generate()
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	c.set(worker)
 	c.setSecret(secret("billing", "s", worker, value))
 	deleting := worker.DeepCopy()
@@ -163,15 +164,15 @@ func TestDeletionIsAtOnce(t *testing.T) {
 func TestReservedClaimsAreDropped(t *testing.T) {
 	worker := oauthClient("worker", "uid-1", "read")
 	worker.Spec.Token.Claims = map[string]v1alpha1.ClaimValue{"team": "billing", "SUB": "admin", "groups": "system:masters"}
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	c.set(worker)
-	if got := fmt.Sprint(c.get("billing.worker").Claims); got != "map[team:billing]" {
+	if got := fmt.Sprint(c.get("billing.worker").Accesses[0].Claims); got != "map[team:billing]" {
 		t.Errorf("claims are %s", got)
 	}
 }
 
 func TestCount(t *testing.T) {
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	for i := range 3 {
 		c.set(oauthClient(fmt.Sprint("worker-", i), types.UID(fmt.Sprint(i))))
 	}
@@ -189,7 +190,7 @@ func TestCount(t *testing.T) {
 // What a watch finds when it begins anew is all that there is.
 func TestReplaceForgetsWhatIsGone(t *testing.T) {
 	stays, goes, value := oauthClient("stays", "1", "read"), oauthClient("goes", "2", "read"), credential.Generate()
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	c.replace([]*v1alpha1.OAuthClient{stays, goes})
 	for _, s := range []*corev1.Secret{secret("billing", "kept", stays, value), secret("billing", "lost", stays, value)} {
 		c.setSecret(s)
@@ -211,7 +212,7 @@ func TestReplaceForgetsWhatIsGone(t *testing.T) {
 // A Secret that changes hands, or is given up, proves its former owner no more.
 func TestSecretThatChangesHands(t *testing.T) {
 	first, second, value := oauthClient("first", "1", "read"), oauthClient("second", "2", "read"), credential.Generate()
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	c.set(first)
 	c.set(second)
 	for i, step := range []struct {
@@ -233,7 +234,7 @@ func BenchmarkMemory(b *testing.B) {
 	const count = 100_000
 	value := credential.Generate()
 	for b.Loop() {
-		before, c := heap(), newClients()
+		before, c := heap(), newClients(consent.Policy{}, newResourceServers())
 		for i := range count {
 			client := oauthClient(fmt.Sprintf("client-%06d", i), types.UID(fmt.Sprintf("01234567-89ab-cdef-0123-%012d", i)), "invoices:read", "invoices:write")
 			c.set(client)

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
@@ -16,7 +17,7 @@ import (
 // have had the time to fetch it here. What it remembers of that outlasts keys that cannot be read.
 func TestK05ReplicaThatSeesAKeyLate(t *testing.T) {
 	now := time.Date(2030, 1, 1, 12, 0, 0, 0, time.UTC)
-	r := &Registry{namespace: "kubemint-system", log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }, clients: newClients()}
+	r := &Registry{namespace: "kubemint-system", log: slog.New(slog.DiscardHandler), now: func() time.Time { return now }, clients: newClients(consent.Policy{}, newResourceServers())}
 	set := func(stored []byte) {
 		r.setSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: v1alpha1.SigningKeysSecretName},
 			Data: map[string][]byte{v1alpha1.SigningKeysKey: stored}})

@@ -8,6 +8,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 )
 
@@ -30,7 +31,7 @@ func TestProvidedSecretProvesByTheRecord(t *testing.T) {
 		},
 		Data: credential.SealSecrets(map[string][]byte{"client_id": []byte("billing.worker"), "not_ours": []byte(gone)}),
 	}
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	c.set(worker)
 	c.setSecret(secret("billing", "worker", nil, gone))
 	c.setSecret(companion)

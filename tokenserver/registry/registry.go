@@ -14,12 +14,15 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/runtime"
+	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/grant"
+	"github.com/kubemint/kubemint/tokenserver/oauth2"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
@@ -36,20 +39,24 @@ type Registry struct {
 	cert      atomic.Pointer[tls.Certificate]
 	lastEvent atomic.Pointer[time.Time]
 
-	oauthClients view[*v1alpha1.OAuthClient]
-	secrets      view[*corev1.Secret]
+	oauthClients    view[*v1alpha1.OAuthClient]
+	resourceServers view[*v1alpha1.ResourceServer]
+	secrets         view[*corev1.Secret]
 }
 
-// New returns a registry that watches all OAuthClients, the Secrets with their credentials, and Kubemint's own Secrets in
+// New returns a registry that watches all OAuthClients and ResourceServers, the Secrets with their credentials, and Kubemint's own Secrets in
 // namespace. Nothing is read until Run. now is the clock.
-func New(config *rest.Config, scheme *runtime.Scheme, namespace string, now func() time.Time, log *slog.Logger) (*Registry, error) {
+func New(config *rest.Config, scheme *runtime.Scheme, namespace string, policy consent.Policy, now func() time.Time, log *slog.Logger) (*Registry, error) {
 	api, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("set up the registry's client: %w", err)
 	}
-	r := &Registry{namespace: namespace, log: log, now: now, api: api, clients: newClients()}
+	servers := newResourceServers()
+	r := &Registry{namespace: namespace, log: log, now: now, api: api, clients: newClients(policy, servers)}
 	r.oauthClients = view[*v1alpha1.OAuthClient]{
-		seal: func(*v1alpha1.OAuthClient) {}, replace: r.clients.replace, set: r.clients.set, delete: r.clients.delete, seen: r.noteEvent}
+		seal: sealClient, replace: r.clients.replace, set: r.clients.set, delete: r.clients.delete, seen: r.noteEvent}
+	r.resourceServers = view[*v1alpha1.ResourceServer]{
+		seal: sealResourceServer, replace: servers.replace, set: servers.set, delete: servers.delete, seen: r.noteEvent}
 	r.secrets = view[*corev1.Secret]{
 		seal: r.seal, replace: r.replaceSecrets, set: r.setSecret, delete: r.clients.deleteSecret, seen: r.noteEvent}
 	return r, nil
@@ -62,6 +69,9 @@ func (r *Registry) Run(ctx context.Context) error {
 		r.oauthClients.follow(ctx, r.api, &v1alpha1.OAuthClient{}, func() client.ObjectList { return &v1alpha1.OAuthClientList{} }, "")
 	})
 	views.Go(func() {
+		r.resourceServers.follow(ctx, r.api, &v1alpha1.ResourceServer{}, func() client.ObjectList { return &v1alpha1.ResourceServerList{} }, "")
+	})
+	views.Go(func() {
 		r.secrets.follow(ctx, r.api, &corev1.Secret{}, func() client.ObjectList { return &corev1.SecretList{} }, v1alpha1.LabelComponent)
 	})
 	views.Go(func() { r.keepTellingUses(ctx) })
@@ -71,6 +81,11 @@ func (r *Registry) Run(ctx context.Context) error {
 
 // Client returns the client with an identifier, or nil.
 func (r *Registry) Client(id string) *grant.Client { return r.clients.get(id) }
+
+// ProtectedResource returns what is published of a ResourceServer, or nil.
+func (r *Registry) ProtectedResource(namespace, name string) *oauth2.ProtectedResource {
+	return r.clients.published(types.NamespacedName{Namespace: namespace, Name: name})
+}
 
 // Count returns the number of clients.
 func (r *Registry) Count() int { return r.clients.count() }
@@ -95,9 +110,9 @@ func (r *Registry) Ring() *signing.Ring { return r.ring.Load() }
 // cannot be read and the last good ones are used.
 func (r *Registry) RingValid() bool { return r.ringValid.Load() }
 
-// Ready reports whether every client has been seen once and a key is there to sign with.
+// Ready reports whether every client and every ResourceServer has been seen once and a key is there to sign with.
 func (r *Registry) Ready() bool {
-	return r.oauthClients.synced.Load() && r.secrets.synced.Load() && r.ring.Load() != nil
+	return r.oauthClients.synced.Load() && r.resourceServers.synced.Load() && r.secrets.synced.Load() && r.ring.Load() != nil
 }
 
 // HasCertificate reports whether GetCertificate has one.
@@ -157,6 +172,12 @@ func (r *Registry) setCertificate(secret *corev1.Secret) {
 		return
 	}
 	r.cert.Store(&cert)
+}
+
+// sealClient keeps of an OAuthClient what is read here.
+func sealClient(c *v1alpha1.OAuthClient) {
+	c.ManagedFields, c.Labels, c.Annotations = nil, nil, nil
+	c.Status = v1alpha1.OAuthClientStatus{}
 }
 
 // seal keeps plaintext out of memory: of a Secret's values it keeps the digests of client secrets. Kubemint's own keys and

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
 
@@ -22,8 +23,9 @@ func TestK07BadSigningKeys(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	r := &Registry{namespace: "kubemint-system", log: slog.New(slog.DiscardHandler), now: time.Now, clients: newClients()}
+	r := &Registry{namespace: "kubemint-system", log: slog.New(slog.DiscardHandler), now: time.Now, clients: newClients(consent.Policy{}, newResourceServers())}
 	r.oauthClients.synced.Store(true)
+	r.resourceServers.synced.Store(true)
 	r.secrets.synced.Store(true)
 	set := func(keys []byte) {
 		r.setSecret(&corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: r.namespace, Name: v1alpha1.SigningKeysSecretName},

@@ -9,6 +9,7 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 )
 
@@ -25,7 +26,7 @@ func rotated(owner *v1alpha1.OAuthClient, from, to string, overlap time.Duration
 // Before, while and after a rotation is seen, both its secrets prove the client; the old one until its overlap has passed.
 func TestRotationProves(t *testing.T) {
 	worker, from, to := oauthClient("worker", "uid-1", "read"), credential.Generate(), credential.Generate()
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	c.set(worker)
 	before := secret("billing", "s", worker, from)
 	c.setSecret(before)
@@ -62,7 +63,7 @@ func TestRotationProves(t *testing.T) {
 // The use of a client secret outlives whatever happens to the objects that it stands in.
 func TestUseIsKept(t *testing.T) {
 	worker, from, to := oauthClient("worker", "uid-1", "read"), credential.Generate(), credential.Generate()
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	c.setSecret(rotated(worker, from, to, time.Hour))
 	c.set(worker)
 	credential.Match(from, c.get("billing.worker").Credentials, noon).Use.Mark(noon)
@@ -126,7 +127,7 @@ func TestNoteUses(t *testing.T) {
 }
 
 func TestWithUntoldUses(t *testing.T) {
-	c := newClients()
+	c := newClients(consent.Policy{}, newResourceServers())
 	for _, name := range []string{"asks", "quiet"} {
 		owner := oauthClient(name, "1", "read")
 		c.set(owner)

@@ -1,4 +1,4 @@
-// Package scope holds the grammar of OAuth scopes, sets of them, and the one function that says what a client may ask for.
+// Package scope holds the grammar of OAuth scopes, sets of them, and what a client may ask for at each audience.
 package scope
 
 import (
@@ -63,6 +63,10 @@ func (s Set) contains(token string) bool {
 	return found
 }
 
+func (s Set) containsAll(other Set) bool {
+	return !slices.ContainsFunc(other.tokens, func(token string) bool { return !s.contains(token) })
+}
+
 // within returns the scopes of s that are also in other.
 func (s Set) within(other Set) Set {
 	return newSet(slices.DeleteFunc(slices.Clone(s.tokens), func(token string) bool { return !other.contains(token) }))
@@ -76,8 +80,8 @@ type Grant struct {
 	Default Set
 }
 
-// Granted says what a client may ask for, given what its OAuthClient states. The controller calls it to report, the token
-// server to decide, so that the two cannot differ.
+// Granted says what a client may ask for at one audience, given the scopes that it has there and the default scopes that its
+// OAuthClient states.
 func Granted[S ~string](scopes, defaultScopes []S) Grant {
 	granted := NewSet(scopes...)
 	if len(defaultScopes) == 0 {
@@ -99,10 +103,8 @@ func (g Grant) Select(parameter string) (Set, error) {
 	if err != nil {
 		return Set{}, err
 	}
-	for _, token := range requested.tokens {
-		if !g.Granted.contains(token) {
-			return Set{}, ErrNotGranted
-		}
+	if !g.Granted.containsAll(requested) {
+		return Set{}, ErrNotGranted
 	}
 	return requested, nil
 }

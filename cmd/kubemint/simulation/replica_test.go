@@ -14,6 +14,7 @@ import (
 	"k8s.io/client-go/rest"
 
 	"github.com/kubemint/kubemint/tokenserver"
+	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/registry"
 )
@@ -39,10 +40,10 @@ func startReplica(t *testing.T, config *rest.Config, now func() time.Time) *repl
 	config = rest.CopyConfig(config)
 	config.Wrap(r.wire.wrap)
 	var err error
-	r.Registry, err = registry.New(config, scheme, namespace, now, slog.New(slog.DiscardHandler))
+	r.Registry, err = registry.New(config, scheme, namespace, consent.Policy{DefaultAudience: issuer}, now, slog.New(slog.DiscardHandler))
 	must(t, err)
 	server, err := tokenserver.New(tokenserver.Config{
-		Issuer:         grant.Issuer{URL: issuer, Audience: issuer, Now: now},
+		Issuer:         grant.Issuer{URL: issuer, Now: now},
 		Registry:       r.Registry,
 		GetCertificate: r.GetCertificate,
 		Log:            slog.New(slog.DiscardHandler),

@@ -29,6 +29,7 @@ import (
 	"github.com/kubemint/kubemint/tokenserver"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/grant"
+	"github.com/kubemint/kubemint/tokenserver/oauth2"
 	"github.com/kubemint/kubemint/tokenserver/scope"
 	"github.com/kubemint/kubemint/tokenserver/signing"
 )
@@ -46,6 +47,8 @@ type cluster struct {
 
 func (c cluster) Ready() bool         { return true }
 func (c cluster) Ring() *signing.Ring { return c.ring }
+
+func (c cluster) ProtectedResource(string, string) *oauth2.ProtectedResource { return nil }
 
 func (c cluster) Client(id string) *grant.Client {
 	if id != c.client.ID {
@@ -70,9 +73,10 @@ func startIssuer(t *testing.T) *issuer {
 	must(t, err)
 	i := &issuer{Server: httptest.NewUnstartedServer(nil), ring: ring, secret: credential.Generate(), forger: forger}
 	server, err := tokenserver.New(tokenserver.Config{
-		Issuer: grant.Issuer{URL: "https://" + i.Listener.Addr().String(), Audience: audience, Now: time.Now},
-		Registry: cluster{ring: ring, client: &grant.Client{ID: worker, Lifetime: time.Hour,
-			Credentials: []credential.Accepted{{Digest: credential.DigestOf(i.secret)}}, Scopes: scope.Granted([]string{"invoices:read", "other"}, nil)}},
+		Issuer: grant.Issuer{URL: "https://" + i.Listener.Addr().String(), Now: time.Now},
+		Registry: cluster{ring: ring, client: &grant.Client{ID: worker,
+			Credentials: []credential.Accepted{{Digest: credential.DigestOf(i.secret)}}, Accesses: scope.Accesses{{
+				Audience: audience, AtIssuer: true, Lifetime: time.Hour, Grant: scope.Granted([]string{"invoices:read", "other"}, nil)}}}},
 		Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
