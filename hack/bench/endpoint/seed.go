@@ -62,11 +62,7 @@ func (b *bench) readExample(ctx context.Context, name string) (err error) {
 	if b.example.secret, b.example.secretUID, err = b.read(ctx, "secret", name); err != nil {
 		return err
 	}
-	if b.secret, err = b.example.value("client_secret"); err != nil {
-		return err
-	}
-	ca, err := b.example.value("ca.crt")
-	b.ca = []byte(ca)
+	b.secret, err = b.example.value("client_secret")
 	return err
 }
 

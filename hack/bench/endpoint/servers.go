@@ -45,9 +45,8 @@ type bench struct {
 	cluster *localcluster.Cluster
 	log     *os.File
 	example example
-	// secret and ca are of every client.
+	// secret is every client's.
 	secret string
-	ca     []byte
 	// registered is how many clients there are besides the example.
 	registered int
 	port       int
@@ -80,7 +79,6 @@ func (b *bench) cleanUp() error {
 type server struct {
 	name    string
 	address string
-	ca      []byte
 	pid     int
 	// request returns a request for the i-th client.
 	request func(i int) []byte
@@ -102,7 +100,7 @@ func (b *bench) startKubemint(ctx context.Context, args ...string) (*localcluste
 
 // serverOf describes a running Kubemint.
 func (b *bench) serverOf(kubemint *localcluster.Kubemint) *server {
-	return &server{name: "Kubemint", address: fmt.Sprintf("127.0.0.1:%d", kubemint.Port), ca: b.ca, pid: kubemint.PID(),
+	return &server{name: "Kubemint", address: fmt.Sprintf("127.0.0.1:%d", kubemint.Port), pid: kubemint.PID(),
 		request: func(i int) []byte { return tokenRequest(clientID(i%b.registered), b.secret, grantType) }}
 }
 
@@ -133,7 +131,7 @@ func (b *bench) startFloor(ctx context.Context) (*floor, error) {
 	if err := f.process.Start(); err != nil {
 		return nil, fmt.Errorf("start the floor: %w", err)
 	}
-	f.server = server{name: "floor", address: address, ca: b.ca, pid: f.process.Process.Pid,
+	f.server = server{name: "floor", address: address, pid: f.process.Process.Pid,
 		request: func(int) []byte { return tokenRequest(clientID(0), b.secret, grantType) }}
 	return f, awaitListening(ctx, address)
 }
@@ -207,7 +205,7 @@ const ticksPerSecond = 100
 
 // attack sends requests from a process of its own, and returns what came back and what CPU time it cost the server.
 func attack(ctx context.Context, s *server, plan load.Plan) (load.Result, time.Duration, error) {
-	plan.Address, plan.ServerName, plan.CA = s.address, "localhost", s.ca
+	plan.Address, plan.ServerName = s.address, "localhost"
 	input, err := json.Marshal(plan)
 	if err != nil {
 		return load.Result{}, 0, err

@@ -169,7 +169,7 @@ func (b *bench) measureBeside(ctx context.Context, kubemint, floor *server, r *r
 		return err
 	}
 	for _, refused := range b.refusals(kubemint) {
-		c, err := b.compare(ctx, scenario{refused.name, keepAlive8.plan}, refused, kubemint)
+		c, err := b.compare(ctx, scenario{name: refused.name, plan: keepAlive8.plan}, refused, kubemint)
 		if err != nil {
 			return err
 		}

@@ -4,7 +4,6 @@ package load
 
 import (
 	"crypto/tls"
-	"crypto/x509"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -17,9 +16,8 @@ import (
 
 // Plan is what to send. It travels to the process that sends as JSON.
 type Plan struct {
-	// Address is where the server listens, and ServerName and CA what its certificate is verified by.
+	// Address is where the server listens, and ServerName what it is asked for. Its certificate is not verified.
 	Address, ServerName string
-	CA                  []byte
 	// Requests are sent by turns, byte by byte as they stand.
 	Requests [][]byte
 	// Connections is how many there are at once.
@@ -45,13 +43,10 @@ type Result struct {
 
 // Run carries out a plan.
 func Run(plan Plan) (Result, error) {
-	roots := x509.NewCertPool()
-	if !roots.AppendCertsFromPEM(plan.CA) {
-		return Result{}, errors.New("the plan's CA holds no certificate")
-	}
 	g := &generator{Plan: plan, begin: time.Now()}
 	g.end = g.begin.Add(plan.Duration)
-	g.tls = &tls.Config{RootCAs: roots, ServerName: plan.ServerName, MinVersion: tls.VersionTLS13}
+	// To verify a chain takes a client as long as half of the server's handshake: the generator would be measured, and not the server.
+	g.tls = &tls.Config{InsecureSkipVerify: true, ServerName: plan.ServerName, MinVersion: tls.VersionTLS13} //nolint:gosec // A load on loopback.
 	workers := make([]*worker, plan.Connections)
 	var group sync.WaitGroup
 	for i := range workers {

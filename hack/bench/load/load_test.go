@@ -1,7 +1,6 @@
 package load
 
 import (
-	"encoding/pem"
 	"io"
 	"net"
 	"net/http"
@@ -41,7 +40,6 @@ func TestRun(t *testing.T) {
 
 			plan := test.plan
 			plan.Address, plan.ServerName, plan.Duration = server.Listener.Addr().String(), "example.com", 300*time.Millisecond
-			plan.CA = pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: server.Certificate().Raw})
 			plan.Requests = [][]byte{
 				[]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 4\r\n\r\ngood"),
 				[]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nbad"),
