@@ -84,7 +84,7 @@ func TestResources(t *testing.T) {
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			granted := s.token(t, test.request)
-			_, claims := s.verify(t, granted.AccessToken)
+			_, claims := s.verifyAt(t, test.audience, granted.AccessToken)
 			attest(t, "aud "+test.audience, fmt.Sprint("aud ", claims["aud"]))
 			if claims["aud"] != test.audience || claims["scope"] != test.scope || granted.Scope != test.scope {
 				t.Errorf("aud %v, scope %v; want %s, %s", claims["aud"], claims["scope"], test.audience, test.scope)

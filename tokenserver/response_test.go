@@ -29,6 +29,12 @@ import (
 // verify verifies a token as a resource server does, with the key set that the server publishes, and returns what it says.
 func (s *server) verify(t *testing.T, token string) (header, claims map[string]any) {
 	t.Helper()
+	return s.verifyAt(t, audience, token)
+}
+
+// verifyAt verifies a token as a resource server of an audience does.
+func (s *server) verifyAt(t *testing.T, audience, token string) (header, claims map[string]any) {
+	t.Helper()
 	_, err := jwt.Parse(token, s.publicKey(t), jwt.WithValidMethods([]string{"ES256", "RS256"}), jwt.WithStrictDecoding(),
 		jwt.WithAudience(audience), jwt.WithExpirationRequired(), jwt.WithTimeFunc(func() time.Time { return noon }))
 	if err != nil {
