@@ -60,7 +60,7 @@ exchange them for signed access tokens (client credentials grant), the key set, 
 			out := newLogWriter(os.Stderr)
 			defer out.Flush()
 			log := newLogger(&o, out)
-			tuneMemory(o.mode, log)
+			tuneMemory(log)
 			return run(command.Context(), &o, log)
 		},
 	}

@@ -179,6 +179,9 @@ func (c *clients) keepSecrets(secrets []*corev1.Secret) {
 func (c *clients) setSecret(s *corev1.Secret) {
 	key := keyOf(s)
 	o, owned := ownerOf(s)
+	if o = o.inOnePlace(); key.Name == o.name {
+		key = types.NamespacedName{Namespace: o.namespace, Name: o.name}
+	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	previous, known := c.owners[key]
@@ -299,6 +302,13 @@ func ownerOf(secret *corev1.Secret) (owner, bool) {
 }
 
 func (o owner) clientID() string { return o.namespace + "." + o.name }
+
+// inOnePlace returns the owner with all its texts in one place in memory, so that no other part of the Secret is kept.
+func (o owner) inOnePlace() owner {
+	text, name := o.namespace+o.name+string(o.uid), len(o.namespace)
+	uid := name + len(o.name)
+	return owner{text[:name], text[name:uid], types.UID(text[uid:])}
+}
 
 func keyOf(object metav1.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}

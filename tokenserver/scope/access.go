@@ -119,7 +119,7 @@ func (a Accesses) only(fits func(*Access) bool, none error) (*Access, error) {
 func (a Accesses) listed() Set {
 	var tokens []string
 	for i := range a {
-		tokens = append(tokens, a[i].Listed.tokens...)
+		tokens = append(tokens, a[i].Listed.Tokens()...)
 	}
 	return NewSet(tokens...)
 }

@@ -3,6 +3,7 @@ package scope
 
 import (
 	"errors"
+	"iter"
 	"slices"
 	"strings"
 )
@@ -22,10 +23,8 @@ var (
 
 // Set is a set of scopes, sorted and without duplicates. The zero Set is empty.
 type Set struct {
-	// text is the tokens as a scope parameter, which each request asks for. The tokens are parts of it, so that a set is little
-	// memory, in one place.
-	text   string
-	tokens []string
+	// text is the tokens as a scope parameter, which each request asks for: so that a set is little memory, in one place.
+	text string
 }
 
 // NewSet returns the set of those tokens that are scope tokens.
@@ -37,39 +36,41 @@ func NewSet[S ~string](tokens ...S) Set {
 		}
 	}
 	slices.Sort(valid)
-	return newSet(slices.Compact(valid))
+	return Set{strings.Join(slices.Compact(valid), " ")}
 }
 
-// newSet returns the set of scope tokens that are sorted and without duplicates.
-func newSet(tokens []string) Set {
-	if len(tokens) == 0 {
-		return Set{}
-	}
-	text := strings.Join(tokens, " ")
-	return Set{text: text, tokens: strings.Split(text, " ")}
-}
-
-// Tokens returns the scopes of the set, sorted. The caller must not change the slice.
-func (s Set) Tokens() []string { return s.tokens }
+// Tokens returns the scopes of the set, sorted.
+func (s Set) Tokens() []string { return strings.Fields(s.text) }
 
 // String returns the set as a scope parameter or claim.
 func (s Set) String() string { return s.text }
 
 // Empty reports whether the set has no scope.
-func (s Set) Empty() bool { return len(s.tokens) == 0 }
+func (s Set) Empty() bool { return s.text == "" }
 
-func (s Set) contains(token string) bool {
-	_, found := slices.BinarySearch(s.tokens, token)
-	return found
-}
-
+// containsAll reports whether the scopes of other are all in s. Both being sorted, it looks at each only once.
 func (s Set) containsAll(other Set) bool {
-	return !slices.ContainsFunc(other.tokens, func(token string) bool { return !s.contains(token) })
+	rest := s.text
+	for token := range other.all() {
+		found := false
+		for !found && rest != "" {
+			var next string
+			next, rest, _ = strings.Cut(rest, " ")
+			found = next == token
+		}
+		if !found {
+			return false
+		}
+	}
+	return true
 }
+
+// all goes through the scopes of the set, sorted.
+func (s Set) all() iter.Seq[string] { return strings.FieldsSeq(s.text) }
 
 // within returns the scopes of s that are also in other.
 func (s Set) within(other Set) Set {
-	return newSet(slices.DeleteFunc(slices.Clone(s.tokens), func(token string) bool { return !other.contains(token) }))
+	return NewSet(slices.DeleteFunc(s.Tokens(), func(token string) bool { return !other.containsAll(Set{token}) })...)
 }
 
 // Grant is what a client may ask for.
