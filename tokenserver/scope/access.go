@@ -52,7 +52,7 @@ func (a Accesses) Select(resources []string, parameter string) (*Access, Set, er
 	if err != nil {
 		return nil, Set{}, err
 	}
-	scopes, err := at.Grant.Select(parameter)
+	scopes, err := at.Select(parameter)
 	return at, scopes, err
 }
 
@@ -70,7 +70,7 @@ func (a Accesses) at(resources []string, parameter string) (*Access, error) {
 	if err != nil {
 		return nil, err
 	}
-	missing := error(ErrNotGranted)
+	missing := ErrNotGranted
 	if a.listed().containsAll(requested) {
 		missing = ErrTargetsOfScopes
 	}
