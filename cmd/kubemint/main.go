@@ -60,7 +60,7 @@ exchange them for signed access tokens (client credentials grant), the key set, 
 			out := newLogWriter(os.Stderr)
 			defer out.Flush()
 			log := newLogger(&o, out)
-			tuneMemory(log)
+			tuneMemory(o.mode, log)
 			return run(command.Context(), &o, log)
 		},
 	}

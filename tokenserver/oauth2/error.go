@@ -7,6 +7,7 @@ import (
 	"maps"
 	"net/http"
 	"strconv"
+	"sync"
 )
 
 // Error is an error response of the token endpoint (RFC 6749, section 5.2). Description is a constant text: it never holds
@@ -111,13 +112,19 @@ type Token struct {
 
 // Write answers a request with the token.
 func (t *Token) Write(w http.ResponseWriter) {
-	write(w, http.StatusOK, t.json())
+	body := bodies.Get().(*[]byte)
+	defer bodies.Put(body)
+	*body = t.appendJSON((*body)[:0])
+	write(w, http.StatusOK, *body)
+	clear(*body)
 }
 
-// json encodes the response. No character of a token or a scope needs escaping (RFC 6749, appendices A.4 and A.12), and to do
+// bodies are what responses are encoded in, so that no memory has to be found for each.
+var bodies = sync.Pool{New: func() any { return new([]byte) }}
+
+// appendJSON appends the response. No character of a token or a scope needs escaping (RFC 6749, appendices A.4 and A.12), and to do
 // without reflection takes a tenth of the time.
-func (t *Token) json() []byte {
-	b := make([]byte, 0, len(t.AccessToken)+len(t.TokenType)+len(t.Scope)+96)
+func (t *Token) appendJSON(b []byte) []byte {
 	b = append(append(b, `{"access_token":"`...), t.AccessToken...)
 	b = append(append(b, `","token_type":"`...), t.TokenType...)
 	b = strconv.AppendInt(append(b, `","expires_in":`...), t.ExpiresIn, 10)

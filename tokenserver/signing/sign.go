@@ -49,7 +49,7 @@ func (k *Key) Sign(mediaType string, claims encoding.TextAppender) (string, erro
 // signatureRoom is what a signature by ES256 adds to a token: a dot, and 64 bytes in base64url.
 const signatureRoom = 1 + 86
 
-// buffers are what tokens are encoded in, one after the other, so that none has to be allocated for each.
+// buffers are what tokens are encoded and hashed in, one after the other, so that none has to be allocated for each.
 var buffers = sync.Pool{New: func() any { return new([]byte) }}
 
 // signingString returns what is signed, the header and the claims in base64url (RFC 7515, section 5.1). It stands at the end of
@@ -88,7 +88,10 @@ func (es256) Sign(signingString string, key any) ([]byte, error) {
 	if !ok || private.Curve != elliptic.P256() {
 		return nil, jwt.ErrInvalidKeyType
 	}
-	digest := sha256.Sum256([]byte(signingString))
+	buffer := buffers.Get().(*[]byte)
+	*buffer = append((*buffer)[:0], signingString...)
+	digest := sha256.Sum256(*buffer)
+	buffers.Put(buffer)
 	der, err := private.Sign(nil, digest[:], crypto.SHA256)
 	if err != nil {
 		return nil, err
