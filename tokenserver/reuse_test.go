@@ -2,6 +2,7 @@ package tokenserver_test
 
 import (
 	"bytes"
+	"net/url"
 	"sync/atomic"
 	"testing"
 	"time"
@@ -37,6 +38,7 @@ func TestReuse(t *testing.T) {
 		{"less is left", window, 40 * time.Second, 20 * time.Second, nothing, post(grantType), false, "40"},
 		{"the same scopes, named", window, hour, 0, nothing, post(grantType + "&scope=write+read"), true, "3600"},
 		{"other scopes", window, hour, 0, nothing, post(grantType + "&scope=read"), false, "3600"},
+		{"the same scopes at another audience", window, hour, 0, nothing, post(grantType + "&resource=" + url.QueryEscape(orders)), false, "900"},
 		{"another client", window, hour, 0, nothing, post(grantType).as("billing.other", otherSecret), false, "3600"},
 		{"the client has changed", window, hour, 0, remake, post(grantType), false, "3600"},
 		{"another key signs", window, hour, 0, func(c *cluster) { c.ring = otherRing }, post(grantType), false, "3600"},
@@ -46,6 +48,8 @@ func TestReuse(t *testing.T) {
 			var passed atomic.Int64
 			c := newCluster(t, map[string]string{"billing.other": otherSecret})
 			c.clients[worker].Accesses[0].Lifetime = row.lifetime
+			c.clients[worker].Accesses[0].Listed = c.clients[worker].Accesses[0].Granted
+			c.clients[worker].Accesses = append(c.clients[worker].Accesses, accessAt(orders, "read", "write"))
 			s := start(t, c, tee(&log, inText), func(config *tokenserver.Config) {
 				config.Reuse = row.window
 				config.Issuer.Now = func() time.Time { return noon.Add(time.Duration(passed.Load())) }
