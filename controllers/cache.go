@@ -26,6 +26,10 @@ const (
 	indexOwner = "owner"
 	// indexSecretName finds OAuthClients by the names of the Secrets that they want written or have provided, but for their own name.
 	indexSecretName = "secretName"
+	// indexAskedAt finds OAuthClients by the ResourceServers of which they ask for scopes, as NAMESPACE/NAME.
+	indexAskedAt = "askedAt"
+	// indexAudience finds ResourceServers by the audience that they name.
+	indexAudience = "audience"
 )
 
 // CacheOptions limits the cache to what the controllers read: of the Secrets, only Kubemint's own by label. The values of
@@ -43,6 +47,12 @@ func CacheOptions(namespace string) cache.Options {
 			&v1alpha1.OAuthClient{}: {Transform: func(object any) (any, error) {
 				if c, ok := object.(*v1alpha1.OAuthClient); ok {
 					shrinkClient(c, texts)
+				}
+				return object, nil
+			}},
+			&v1alpha1.ResourceServer{}: {Transform: func(object any) (any, error) {
+				if s, ok := object.(*v1alpha1.ResourceServer); ok {
+					shrinkResourceServer(s, texts)
 				}
 				return object, nil
 			}},
@@ -71,19 +81,59 @@ func shrinkClient(c *v1alpha1.OAuthClient, texts *sharedTexts) {
 	shareAll(texts, c.Spec.Scopes)
 	shareAll(texts, c.Spec.DefaultScopes)
 	shareAll(texts, c.Status.GrantedScopes)
+	for i := range c.Spec.Resources {
+		shareReference(texts, &c.Spec.Resources[i].ResourceServer)
+		shareAll(texts, c.Spec.Resources[i].Scopes)
+	}
+	for i := range c.Status.Resources {
+		resource := &c.Status.Resources[i]
+		shareReference(texts, &resource.ResourceServer)
+		texts.share((*string)(&resource.Audience))
+		for j := range resource.Scopes {
+			texts.share((*string)(&resource.Scopes[j].Name), (*string)(&resource.Scopes[j].State), &resource.Scopes[j].Reason)
+		}
+	}
 	keys := &c.Spec.Secret.Keys
 	for _, key := range []*v1alpha1.SecretKey{&keys.ClientID, &keys.ClientSecret, &keys.Issuer, &keys.TokenURL, &keys.Scope, &keys.CACert,
 		&keys.Type, &keys.Provider, &keys.EnvFile} {
 		*key = v1alpha1.SecretKey(texts.get(string(*key)))
 	}
-	for i := range c.Status.Conditions {
-		condition := &c.Status.Conditions[i]
-		texts.share(&condition.Type, &condition.Reason, (*string)(&condition.Status))
-	}
+	shareConditions(texts, c.Status.Conditions)
 	for _, name := range []*string{&c.Status.SecretName, bindingName(c)} {
 		if name != nil && *name == c.Name {
 			*name = c.Name
 		}
+	}
+}
+
+// shrinkResourceServer keeps of a ResourceServer what the controllers read: they write nothing but its status.
+func shrinkResourceServer(s *v1alpha1.ResourceServer, texts *sharedTexts) {
+	s.ManagedFields = nil
+	delete(s.Annotations, corev1.LastAppliedConfigAnnotation)
+	texts.share(&s.Kind, &s.APIVersion, &s.Namespace, (*string)(&s.Spec.Audience))
+	for i := range s.Spec.Scopes {
+		texts.share((*string)(&s.Spec.Scopes[i].Name))
+	}
+	for i := range s.Spec.AllowedClients {
+		allowed := &s.Spec.AllowedClients[i]
+		texts.share((*string)(&allowed.Namespace), (*string)(&allowed.Name))
+		shareAll(texts, allowed.Scopes)
+	}
+	for i := range s.Status.Clients {
+		granted := &s.Status.Clients[i]
+		texts.share((*string)(&granted.Namespace), (*string)(&granted.Name))
+		shareAll(texts, granted.Scopes)
+	}
+	shareConditions(texts, s.Status.Conditions)
+}
+
+func shareReference(texts *sharedTexts, reference *v1alpha1.ResourceServerReference) {
+	texts.share((*string)(&reference.Namespace), (*string)(&reference.Name))
+}
+
+func shareConditions(texts *sharedTexts, conditions []metav1.Condition) {
+	for i := range conditions {
+		texts.share(&conditions[i].Type, &conditions[i].Reason, (*string)(&conditions[i].Status))
 	}
 }
 
@@ -160,7 +210,7 @@ func shareAll[T ~string](s *sharedTexts, texts []T) {
 	}
 }
 
-// addIndexes adds to the cache the indexes that reconciling OAuthClients needs.
+// addIndexes adds to the cache the indexes that reconciling OAuthClients and ResourceServers needs.
 func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	if err := indexer.IndexField(ctx, &corev1.Secret{}, indexOwner, func(object client.Object) []string {
 		if owner := controllingClient(object); owner != nil && owner.Name != object.GetName() {
@@ -170,10 +220,24 @@ func addIndexes(ctx context.Context, indexer client.FieldIndexer) error {
 	}); err != nil {
 		return err
 	}
-	return indexer.IndexField(ctx, &v1alpha1.OAuthClient{}, indexSecretName, func(object client.Object) []string {
+	if err := indexer.IndexField(ctx, &v1alpha1.OAuthClient{}, indexSecretName, func(object client.Object) []string {
 		c := object.(*v1alpha1.OAuthClient)
 		names := []string{c.SecretName(), writtenName(c)} // Two where it is provided.
 		return slices.DeleteFunc(slices.Compact(names), func(name string) bool { return name == c.Name })
+	}); err != nil {
+		return err
+	}
+	if err := indexer.IndexField(ctx, &v1alpha1.OAuthClient{}, indexAskedAt, func(object client.Object) []string {
+		var keys []string
+		for _, server := range serversAsked(object.(*v1alpha1.OAuthClient)) {
+			keys = append(keys, server.String())
+		}
+		return keys
+	}); err != nil {
+		return err
+	}
+	return indexer.IndexField(ctx, &v1alpha1.ResourceServer{}, indexAudience, func(object client.Object) []string {
+		return []string{string(object.(*v1alpha1.ResourceServer).Spec.Audience)}
 	})
 }
 

@@ -57,7 +57,7 @@ func (r *OAuthClientReconciler) desiredSecret(ctx context.Context, c *v1alpha1.O
 			string(keys.ClientID): []byte(c.ClientID()),
 			string(keys.Issuer):   []byte(r.Issuer.URL),
 			string(keys.TokenURL): []byte(r.Issuer.TokenURL),
-			string(keys.Scope):    []byte(scope.Granted(c.Spec.Scopes, c.Spec.DefaultScopes).Granted.String()),
+			string(keys.Scope):    []byte(scope.NewSet(scopesInSecret(c)...).String()),
 			string(keys.Type):     []byte(bindingType),
 			string(keys.Provider): []byte(v1alpha1.ManagedBy),
 		},
@@ -77,6 +77,23 @@ func (r *OAuthClientReconciler) desiredSecret(ctx context.Context, c *v1alpha1.O
 	desired.labels[v1alpha1.LabelComponent] = v1alpha1.ComponentClientCredentials
 	desired.labels[v1alpha1.LabelClientUID] = string(c.UID)
 	return desired, nil
+}
+
+// scopesInSecret returns the scopes that the Secret names: those that the OAuthClient lists for one audience, whether or not they are
+// granted, so that consent, which comes and goes, writes no Secret. Of several ResourceServers, none are the ones to ask for.
+func scopesInSecret(c *v1alpha1.OAuthClient) []v1alpha1.Scope {
+	if len(c.Spec.Scopes) > 0 || len(c.Spec.Resources) == 0 {
+		return c.Spec.Scopes
+	}
+	only := c.Spec.Resources[0].ResourceServer.In(c.Namespace)
+	var scopes []v1alpha1.Scope
+	for _, resource := range c.Spec.Resources {
+		if resource.ResourceServer.In(c.Namespace) != only {
+			return nil
+		}
+		scopes = append(scopes, resource.Scopes...)
+	}
+	return scopes
 }
 
 // caCert returns the CA that clients are to trust: the one that the configuration names, or Kubemint's own.

@@ -20,11 +20,11 @@ import (
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/tokenserver/consent"
-	"github.com/kubemint/kubemint/tokenserver/scope"
 )
 
 // +kubebuilder:rbac:groups=oauth.kubemint.dev,resources=oauthclients,verbs=get;list;watch
 // +kubebuilder:rbac:groups=oauth.kubemint.dev,resources=oauthclients/status,verbs=patch
+// +kubebuilder:rbac:groups=oauth.kubemint.dev,resources=resourceservers,verbs=get;list;watch
 // +kubebuilder:rbac:groups="",resources=secrets,verbs=get;list;watch;create;update;delete
 // +kubebuilder:rbac:groups=events.k8s.io,resources=events,verbs=create;patch
 
@@ -79,7 +79,11 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if err != nil && !errors.As(err, &obstacle) {
 		return ctrl.Result{}, err
 	}
-	status := r.statusFor(&oauthClient, outcome, obstacle)
+	decision, err := r.decideScopes(ctx, &oauthClient)
+	if err != nil {
+		return ctrl.Result{}, err
+	}
+	status := r.statusFor(&oauthClient, decision, outcome, obstacle)
 	restartAgain, err := r.rollOut(ctx, &oauthClient, &status)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -98,12 +102,14 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 }
 
 // statusFor returns the status of an OAuthClient after its Secret was seen to.
-func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outcome, obstacle *problem) v1alpha1.OAuthClientStatus {
+func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, decision *consent.Decision, outcome outcome, obstacle *problem) v1alpha1.OAuthClientStatus {
 	status := v1alpha1.OAuthClientStatus{
 		ObservedGeneration: c.Generation,
 		ClientID:           c.ClientID(),
 		SecretName:         outcome.secretName,
 		Credentials:        c.Status.Credentials,
+		GrantedScopes:      decision.GrantedScopes(),
+		Resources:          decision.Resources(),
 	}
 	switch {
 	case outcome.secretName == "":
@@ -114,10 +120,8 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 	if outcome.secretName != "" {
 		status.Binding = &v1alpha1.BindingReference{Name: outcome.secretName}
 	}
-	for _, token := range scope.Granted(c.Spec.Scopes, c.Spec.DefaultScopes).Granted.Tokens() {
-		status.GrantedScopes = append(status.GrantedScopes, v1alpha1.Scope(token))
-	}
 
+	scopes := scopesGranted(c, decision, status.Resources)
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue,
 		Reason: v1alpha1.ReasonIssued, Message: outcome.ready()}
 	switch {
@@ -126,8 +130,14 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 	case c.Spec.Suspend:
 		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonSuspended
 		ready.Message = "no token is issued while spec.suspend is true; the credentials are kept"
+	case scopes != nil && decision.GrantsNothing():
+		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonNoScopeGranted
+		ready.Message = "no token is issued, as no scope is granted; the credentials are kept. " + scopes.Message
 	}
 	r.setCondition(c, &status, ready)
+	if scopes != nil {
+		r.setCondition(c, &status, *scopes)
+	}
 	if outcome.record != nil && len(outcome.record.Previous) > 0 {
 		r.setCondition(c, &status, rotating(outcome.record, rotationPolicy(c), outcome.use))
 	} else if before := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRotating); before != nil && outcome.record == nil && outcome.secretName != "" {
@@ -140,14 +150,19 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, outcome outco
 	return status
 }
 
-// setCondition adds a condition to a new status; its transition time goes on from the old one where it did not change.
+// setCondition adds a condition to a new status.
 func (r *OAuthClientReconciler) setCondition(c *v1alpha1.OAuthClient, status *v1alpha1.OAuthClientStatus, condition metav1.Condition) {
 	condition.ObservedGeneration = c.Generation
-	condition.LastTransitionTime = metav1.NewTime(r.Now().Truncate(time.Second))
-	if old := meta.FindStatusCondition(c.Status.Conditions, condition.Type); old != nil && old.Status == condition.Status {
-		condition.LastTransitionTime = old.LastTransitionTime
+	status.Conditions = append(status.Conditions, since(condition, c.Status.Conditions, r.Now()))
+}
+
+// since returns a condition with its transition time: now, or that of the old one where it did not change.
+func since(condition metav1.Condition, old []metav1.Condition, now time.Time) metav1.Condition {
+	condition.LastTransitionTime = metav1.NewTime(now.Truncate(time.Second))
+	if before := meta.FindStatusCondition(old, condition.Type); before != nil && before.Status == condition.Status {
+		condition.LastTransitionTime = before.LastTransitionTime
 	}
-	status.Conditions = append(status.Conditions, condition)
+	return condition
 }
 
 // applyStatus writes the status by server-side apply, to the object as it was read.
@@ -156,8 +171,12 @@ func (r *OAuthClientReconciler) applyStatus(ctx context.Context, c *v1alpha1.OAu
 	if err != nil {
 		return err
 	}
-	target := &v1alpha1.OAuthClient{ObjectMeta: metav1.ObjectMeta{Name: c.Name, Namespace: c.Namespace}}
-	err = r.Client.Status().Patch(ctx, target, client.RawPatch(types.ApplyPatchType, patch), client.ForceOwnership)
+	return applyStatus(ctx, r.Client, &v1alpha1.OAuthClient{ObjectMeta: metav1.ObjectMeta{Name: c.Name, Namespace: c.Namespace}}, patch)
+}
+
+// applyStatus writes a status by server-side apply. That its object is gone is no error.
+func applyStatus(ctx context.Context, writer client.Client, target client.Object, patch []byte) error {
+	err := writer.Status().Patch(ctx, target, client.RawPatch(types.ApplyPatchType, patch), client.ForceOwnership)
 	if client.IgnoreNotFound(err) != nil {
 		return fmt.Errorf("apply the status: %w", err)
 	}

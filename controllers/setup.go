@@ -26,7 +26,8 @@ import (
 const reconcileTimeout = time.Minute
 
 // SetupWithManager starts reconciling OAuthClients: when one changes, when its Secret or the one provided for it does, when the name
-// it wants becomes free, when pods that use its Secret come and go, if they are watched, and all of them when the CA changes.
+// it wants becomes free, when what it may have at a ResourceServer changes, when pods that use its Secret come and go, if they are
+// watched, and all of them when the CA changes.
 func (r *OAuthClientReconciler) SetupWithManager(ctx context.Context, manager ctrl.Manager) error {
 	if err := addIndexes(ctx, manager.GetFieldIndexer()); err != nil {
 		return err
@@ -40,6 +41,7 @@ func (r *OAuthClientReconciler) SetupWithManager(ctx context.Context, manager ct
 		WatchesRawSource(provided).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.clientsOfSecret)).
 		Watches(&corev1.Secret{}, handler.EnqueueRequestsFromMapFunc(r.allClients), caChanged(r.Namespace)).
+		Watches(&v1alpha1.ResourceServer{}, handler.EnqueueRequestsFromMapFunc(r.clientsConcerned), decisionsChange()).
 		WithOptions(controllerOptions(r.Workers))
 	if r.WatchPods {
 		if err := r.watchPods(ctx, manager, controller); err != nil {
@@ -77,6 +79,16 @@ func (r *OAuthClientReconciler) allClients(ctx context.Context, _ client.Object)
 	return requestsFor(all.Items)
 }
 
+// clientsConcerned returns the OAuthClients for which a change of a ResourceServer may change what they have.
+func (r *OAuthClientReconciler) clientsConcerned(ctx context.Context, object client.Object) []reconcile.Request {
+	var requests []reconcile.Request
+	for _, server := range serversConcerned(ctx, r.Client, object.(*v1alpha1.ResourceServer)) {
+		asking, _ := clientsAskingAt(ctx, r.Client, server) // As above.
+		requests = append(requests, requestsFor(asking)...)
+	}
+	return requests
+}
+
 func requestsFor(clients []v1alpha1.OAuthClient) []reconcile.Request {
 	requests := make([]reconcile.Request, len(clients))
 	for i := range clients {
@@ -110,6 +122,18 @@ func caChanged(namespace string) builder.Predicates {
 			return isCA(after) && string(before.Data[v1alpha1.CACertificateKey]) != string(after.Data[v1alpha1.CACertificateKey])
 		},
 		DeleteFunc:  func(event.DeleteEvent) bool { return false },
+		GenericFunc: func(event.GenericEvent) bool { return false },
+	})
+}
+
+// decisionsChange lets through events of OAuthClients and ResourceServers by which what clients have may change: the API server counts
+// the changes of spec.
+func decisionsChange() builder.Predicates {
+	return builder.WithPredicates(predicate.Funcs{
+		UpdateFunc: func(e event.UpdateEvent) bool {
+			return e.ObjectOld.GetUID() != e.ObjectNew.GetUID() || e.ObjectOld.GetGeneration() != e.ObjectNew.GetGeneration() ||
+				e.ObjectOld.GetDeletionTimestamp().IsZero() != e.ObjectNew.GetDeletionTimestamp().IsZero()
+		},
 		GenericFunc: func(event.GenericEvent) bool { return false },
 	})
 }

@@ -75,7 +75,8 @@ type SecretKeys struct {
 	// +optional
 	TokenURL SecretKey `json:"tokenURL,omitempty"`
 
-	// The key of the granted scopes, separated by spaces as in a token request. Unset: scope.
+	// The key of the scopes, separated by spaces as in a token request: spec.scopes, or where there are none, those that spec.resources
+	// lists, if it lists one ResourceServer only; of several the value is empty, as a token is for one of them. Unset: scope.
 	//
 	// +kubebuilder:default=scope
 	// +optional

@@ -1,10 +1,12 @@
 package v1alpha1
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 )
 
 // Scope is a scope token as RFC 6749, section 3.3 spells it: printable ASCII without space, double quote and backslash.
@@ -466,6 +468,11 @@ func (c *OAuthClient) SecretName() string {
 		return c.Spec.Secret.Name
 	}
 	return c.Name
+}
+
+// In returns the name of the ResourceServer that an OAuthClient of a namespace refers to.
+func (r ResourceServerReference) In(namespace string) types.NamespacedName {
+	return types.NamespacedName{Namespace: cmp.Or(string(r.Namespace), namespace), Name: string(r.Name)}
 }
 
 // reservedClaims are the claims that spec.token.claims may not set: those of the token itself (RFC 7519, RFC 9068 and

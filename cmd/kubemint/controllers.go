@@ -5,9 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
 	"k8s.io/client-go/discovery"
 	"k8s.io/client-go/rest"
@@ -52,10 +54,14 @@ func connect(ctx context.Context, kubeconfig string) (*rest.Config, error) {
 func awaitKinds(ctx context.Context, api *discovery.DiscoveryClient) error {
 	const tries = 3
 	for try := 1; ; try++ {
-		_, err := api.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
+		served, err := api.ServerResourcesForGroupVersion(v1alpha1.GroupVersion.String())
 		switch {
-		case err == nil:
+		case err == nil && serves(served, "oauthclients", "resourceservers"):
 			return nil
+		case err == nil && try == tries:
+			return fmt.Errorf("the cluster has CRDs of another version of kubemint, as not all kinds of %s are there: update them with kubectl apply -k config/crd, or with the Helm chart", v1alpha1.GroupVersion)
+		case err == nil:
+			// Of CRDs that are installed one by one, some are there.
 		case apierrors.IsUnauthorized(err), apierrors.IsForbidden(err):
 			return fmt.Errorf("the Kubernetes API server refuses kubemint's credentials: renew those in the kubeconfig, or see to the service account (%w)", err)
 		case !apierrors.IsNotFound(err):
@@ -69,6 +75,16 @@ func awaitKinds(ctx context.Context, api *discovery.DiscoveryClient) error {
 			return ctx.Err()
 		}
 	}
+}
+
+// serves reports whether a cluster serves all of some resources.
+func serves(served *metav1.APIResourceList, resources ...string) bool {
+	for _, name := range resources {
+		if !slices.ContainsFunc(served.APIResources, func(r metav1.APIResource) bool { return r.Name == name }) {
+			return false
+		}
+	}
+	return true
 }
 
 // controllerManager runs the controllers.
@@ -143,9 +159,14 @@ func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) err
 			return err
 		}
 	}
-	return (&controllers.OAuthClientReconciler{
+	if err := (&controllers.OAuthClientReconciler{
 		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
 		Issuer: c.issuer, Policy: c.policy, Workers: c.options.workers, Now: time.Now,
 		WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,
-	}).SetupWithManager(ctx, manager)
+	}).SetupWithManager(ctx, manager); err != nil {
+		return err
+	}
+	return (&controllers.ResourceServerReconciler{
+		Client: writer, Events: recorder, Policy: c.policy, Workers: c.options.workers, Now: time.Now,
+	}).SetupWithManager(manager)
 }

@@ -109,10 +109,7 @@ func (p Policy) Decide(c *v1alpha1.OAuthClient, servers ResourceServers) *Decisi
 
 // decideAt says which of the scopes that an OAuthClient asks for at one ResourceServer it has.
 func (p Policy) decideAt(c *v1alpha1.OAuthClient, asked *v1alpha1.ResourceRequest, servers ResourceServers) resource {
-	r := resource{key: types.NamespacedName{Namespace: string(asked.ResourceServer.Namespace), Name: string(asked.ResourceServer.Name)}}
-	if r.key.Namespace == "" {
-		r.key.Namespace = c.Namespace
-	}
+	r := resource{key: asked.ResourceServer.In(c.Namespace)}
 	obstacle := v1alpha1.ReasonResourceServerNotFound
 	if found := servers.Get(r.key); found != nil && found.DeletionTimestamp.IsZero() {
 		r.server = found

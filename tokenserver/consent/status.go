@@ -2,6 +2,7 @@ package consent
 
 import (
 	"fmt"
+	"slices"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -29,6 +30,18 @@ func (d *Decision) GrantsNothing() bool {
 		}
 	}
 	return true
+}
+
+// GrantedAt returns the scopes that the OAuthClient has at a ResourceServer, in order.
+func (d *Decision) GrantedAt(server types.NamespacedName) []v1alpha1.Scope {
+	var granted []v1alpha1.Scope
+	for _, r := range d.resources {
+		if r.key == server {
+			granted = append(granted, r.granted()...)
+		}
+	}
+	slices.Sort(granted)
+	return slices.Compact(granted)
 }
 
 // Resources returns what became of spec.resources, in its order.
