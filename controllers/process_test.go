@@ -28,6 +28,7 @@ import (
 // process is one run of Kubemint: the reconcilers, wired as in cmd, with a cache of their own, and nothing that calls them.
 type process struct {
 	clients      *OAuthClientReconciler
+	servers      *ResourceServerReconciler
 	certificates *CertificatesReconciler
 	signingKeys  *SigningKeysReconciler
 	parts        cluster.Cluster
@@ -72,7 +73,7 @@ func newProcess(t *testing.T, namespace string) *process {
 		t.Fatal("the cache did not sync")
 	}
 	// The first such read begins to watch for the client's own writes, which a frozen cache would refuse.
-	for _, object := range []client.Object{&v1alpha1.OAuthClient{}, &corev1.Secret{}} {
+	for _, object := range []client.Object{&v1alpha1.OAuthClient{}, &v1alpha1.ResourceServer{}, &corev1.Secret{}} {
 		must(t, client.IgnoreNotFound(parts.GetClient().Get(ctx, client.ObjectKey{Namespace: "none", Name: "none"}, object)))
 	}
 
@@ -82,6 +83,7 @@ func newProcess(t *testing.T, namespace string) *process {
 		Client: writer, Live: parts.GetAPIReader(), Provided: provided, Events: p.events, Namespace: namespace, Now: clock,
 		Issuer: Issuer{URL: "https://kubemint.svc", TokenURL: "https://kubemint.svc/oauth2/token", CACert: []byte{}},
 	}
+	p.servers = &ResourceServerReconciler{Client: writer, Events: p.events, Now: clock}
 	p.certificates = &CertificatesReconciler{Client: writer, Live: parts.GetAPIReader(), Events: p.events, Namespace: namespace, Hosts: hosts, Now: clock}
 	p.signingKeys = &SigningKeysReconciler{
 		Client: writer, Live: parts.GetAPIReader(), Events: p.events, Namespace: namespace, Now: clock,
