@@ -176,7 +176,9 @@ func TestReferenceDropped(t *testing.T) {
 	awaitClients(t, stock, namespace+"/a: [read write]")
 	must(t, suite.admin.Delete(t.Context(), b))
 	awaitClients(t, orders)
-	change(t, a, func(c *v1alpha1.OAuthClient) { c.Spec.Scopes, c.Spec.Resources = []v1alpha1.Scope{"invoices:read"}, nil })
+	change(t, a, func(c *v1alpha1.OAuthClient) {
+		c.Spec.Scopes, c.Spec.Resources = []v1alpha1.Scope{"invoices:read"}, nil
+	})
 	awaitClients(t, stock)
 	awaitClient(t, a, v1alpha1.ConditionReady, v1alpha1.ReasonIssued)
 	if len(a.Status.Conditions) != 1 || len(a.Status.Resources) != 0 {

@@ -13,7 +13,6 @@ import (
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"k8s.io/apimachinery/pkg/runtime"
-	"k8s.io/apimachinery/pkg/runtime/schema"
 	"k8s.io/client-go/dynamic"
 	"sigs.k8s.io/yaml"
 
@@ -21,8 +20,8 @@ import (
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
 
-// api creates OAuthClients on a real API server, as `kubectl apply` would: from YAML, checked by the CRD.
-var api dynamic.ResourceInterface
+// api and servers create OAuthClients and ResourceServers on a real API server, as `kubectl apply` would: from YAML, checked by the CRD.
+var api, servers dynamic.ResourceInterface
 
 func TestMain(m *testing.M) {
 	os.Exit(withCluster(m))
@@ -40,12 +39,26 @@ func withCluster(m *testing.M) int {
 		fmt.Fprintln(os.Stderr, err)
 		return 1
 	}
-	api = client.Resource(schema.GroupVersionResource{Group: "oauth.kubemint.dev", Version: "v1alpha1", Resource: "oauthclients"}).Namespace("default")
+	resource := func(name string) dynamic.ResourceInterface {
+		return client.Resource(v1alpha1.GroupVersion.WithResource(name)).Namespace("default")
+	}
+	api, servers = resource("oauthclients"), resource("resourceservers")
 	return m.Run()
 }
 
 // create creates an OAuthClient with a spec in YAML.
 func create(t *testing.T, spec string) (*unstructured.Unstructured, error) {
+	t.Helper()
+	return createKind(t, api, "OAuthClient", spec)
+}
+
+// createServer creates a ResourceServer with a spec in YAML.
+func createServer(t *testing.T, spec string) (*unstructured.Unstructured, error) {
+	t.Helper()
+	return createKind(t, servers, "ResourceServer", spec)
+}
+
+func createKind(t *testing.T, in dynamic.ResourceInterface, kind, spec string) (*unstructured.Unstructured, error) {
 	t.Helper()
 	var parsed map[string]any
 	if err := yaml.Unmarshal([]byte(spec), &parsed); err != nil {
@@ -53,12 +66,12 @@ func create(t *testing.T, spec string) (*unstructured.Unstructured, error) {
 	}
 	object := &unstructured.Unstructured{Object: map[string]any{
 		"apiVersion": "oauth.kubemint.dev/v1alpha1",
-		"kind":       "OAuthClient",
+		"kind":       kind,
 		"metadata":   map[string]any{"generateName": "test-"},
 		"spec":       parsed,
 	}}
 	// Unknown fields are errors, as kubectl has it.
-	return api.Create(t.Context(), object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
+	return in.Create(t.Context(), object, metav1.CreateOptions{FieldValidation: metav1.FieldValidationStrict})
 }
 
 func TestRefused(t *testing.T) {
@@ -95,7 +108,7 @@ func TestRefused(t *testing.T) {
 	)
 	const scopeGrammar = "a scope is printable ASCII without spaces"
 	for _, row := range []struct{ name, spec, field, remedy string }{
-		{"no scopes", `{}`, "spec.scopes", "Required value"},
+		{"neither scopes nor resources", `{}`, "spec", "the client asks for nothing"},
 		{"empty scopes", `{scopes: []}`, "spec.scopes", "should have at least 1 items"},
 		{"too many scopes", `{scopes: [` + list(65) + `]}`, "spec.scopes", "must have at most 64 items"},
 		{"scope with a space", `{scopes: ["a b"]}`, "spec.scopes[0]", scopeGrammar},
@@ -108,7 +121,7 @@ func TestRefused(t *testing.T) {
 		{"scope too long", `{scopes: [` + long(129) + `]}`, "spec.scopes[0]", "may not be more than 128 bytes"},
 		{"scope twice", `{scopes: [a, a]}`, "spec.scopes[1]", "Duplicate value"},
 
-		{"default scope that is not a scope", `{scopes: [a], defaultScopes: [b]}`, "spec.defaultScopes", "may only name scopes that spec.scopes lists"},
+		{"default scope that is not a scope", `{scopes: [a], defaultScopes: [b]}`, "spec.defaultScopes", "may only name scopes that spec.scopes or spec.resources lists"},
 		{"empty default scopes", `{scopes: [a], defaultScopes: []}`, "spec.defaultScopes", "should have at least 1 items"},
 		{"default scope twice", `{scopes: [a], defaultScopes: [a, a]}`, "spec.defaultScopes[1]", "Duplicate value"},
 		{"too many default scopes", `{scopes: [a], defaultScopes: [` + list(65) + `]}`, "spec.defaultScopes", "must have at most 64 items"},
@@ -185,15 +198,21 @@ func TestRefused(t *testing.T) {
 	} {
 		t.Run(row.name, func(t *testing.T) {
 			_, err := create(t, row.spec)
-			switch {
-			case err == nil:
-				t.Fatal("was accepted")
-			case !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err):
-				t.Fatalf("was refused for another cause: %v", err)
-			case !strings.Contains(err.Error(), row.field) || !strings.Contains(err.Error(), row.remedy):
-				t.Errorf("the message names not both %q and %q: %v", row.field, row.remedy, err)
-			}
+			mustBeRefused(t, err, row.field, row.remedy)
 		})
+	}
+}
+
+// mustBeRefused checks that the API server refused an object, and said where and why.
+func mustBeRefused(t *testing.T, err error, field, remedy string) {
+	t.Helper()
+	switch {
+	case err == nil:
+		t.Fatal("was accepted")
+	case !apierrors.IsInvalid(err) && !apierrors.IsBadRequest(err):
+		t.Fatalf("was refused for another cause: %v", err)
+	case !strings.Contains(err.Error(), field) || !strings.Contains(err.Error(), remedy):
+		t.Errorf("the message names not both %q and %q: %v", field, remedy, err)
 	}
 }
 

@@ -31,6 +31,19 @@ func TestWrongStart(t *testing.T) {
 	}
 	defer empty.Stop() //nolint:errcheck // Nothing is left to do.
 
+	// One with the CRDs of a version that had no ResourceServers.
+	older, crds := t.TempDir(), "../../config/crd/bases/oauth.kubemint.dev_oauthclients.yaml"
+	crd, err := os.ReadFile(crds)
+	if err != nil {
+		t.Fatal(err)
+	}
+	write(t, filepath.Join(older, filepath.Base(crds)), string(crd))
+	outdated, err := localcluster.Start(t.Context(), localcluster.Options{CRDs: []string{older}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer outdated.Stop() //nolint:errcheck // Nothing is left to do.
+
 	const issuer, namespace = "--issuer=https://localhost:8443", "--namespace=kubemint-system"
 	for name, row := range map[string]struct {
 		args   []string
@@ -62,6 +75,7 @@ func TestWrongStart(t *testing.T) {
 		"no cluster":               {[]string{issuer, namespace, "--kubeconfig=" + nowhere}, "cannot reach the Kubernetes API server"},
 		"refused credentials":      {[]string{issuer, namespace, "--kubeconfig=" + stranger}, "refuses kubemint's credentials"},
 		"no CRDs":                  {[]string{issuer, namespace, "--kubeconfig=" + empty.Kubeconfig()}, "install the CRDs"},
+		"CRDs of another version":  {[]string{issuer, namespace, "--kubeconfig=" + outdated.Kubeconfig()}, "update them with kubectl apply"},
 		"unreadable certificate":   {[]string{issuer, namespace, cluster, "--tls-mode=files", "--tls-cert-file=" + directory + "/no.crt", "--tls-key-file=" + directory + "/no.key"}, "must be a certificate and its private key"},
 		"garbage for certificate":  {[]string{issuer, namespace, cluster, "--tls-mode=files", "--tls-cert-file=" + garbage, "--tls-key-file=" + garbage}, "must be a certificate and its private key"},
 		"garbage for CA":           {[]string{issuer, namespace, cluster, "--tls-mode=disabled", "--ca-file=" + garbage, "--token-bind-address=127.0.0.1:0", "--health-bind-address=127.0.0.1:0", "--metrics-bind-address=0"}, "must be PEM"},
