@@ -52,6 +52,7 @@ func TestConsentGivenAndTakenBack(t *testing.T) {
 
 	changeServer(t, orders, func(s *v1alpha1.ResourceServer) { allowing(s, billing) })
 	awaitClient(t, c, v1alpha1.ConditionScopesGranted, v1alpha1.ReasonSomePending)
+	stock.Finalizers = []string{"example.com/held"} // On its way out, it grants nothing.
 	create(t, allowing(stock, billing))
 	awaitClient(t, c, v1alpha1.ConditionScopesGranted, v1alpha1.ReasonAllGranted)
 	awaitClients(t, orders, billing+"/worker: [read write]")
@@ -59,6 +60,7 @@ func TestConsentGivenAndTakenBack(t *testing.T) {
 
 	must(t, suite.admin.Delete(t.Context(), stock))
 	awaitClient(t, c, v1alpha1.ConditionScopesGranted, v1alpha1.ReasonSomePending)
+	changeServer(t, stock, func(s *v1alpha1.ResourceServer) { s.Finalizers = nil })
 	changeServer(t, orders, func(s *v1alpha1.ResourceServer) { s.Spec.AllowedClients = []v1alpha1.AllowedClient{} })
 	awaitClient(t, c, v1alpha1.ConditionReady, v1alpha1.ReasonNoScopeGranted)
 	awaitClients(t, orders)
@@ -168,6 +170,7 @@ func TestReferenceDropped(t *testing.T) {
 	start(t, policy, namespace)
 	orders, stock := newServer(namespace, "orders", "https://dropped-orders.example"), newServer(namespace, "stock", "https://dropped-stock.example")
 	a, b := asking(newClient(namespace, "a"), orders, "read"), asking(newClient(namespace, "b"), orders, "write")
+	b.Finalizers = []string{"example.com/held"} // On its way out, it holds nothing.
 	create(t, orders, stock, a, b)
 	awaitClients(t, orders, namespace+"/a: [read]", namespace+"/b: [write]")
 
@@ -176,6 +179,7 @@ func TestReferenceDropped(t *testing.T) {
 	awaitClients(t, stock, namespace+"/a: [read write]")
 	must(t, suite.admin.Delete(t.Context(), b))
 	awaitClients(t, orders)
+	change(t, b, func(c *v1alpha1.OAuthClient) { c.Finalizers = nil })
 	change(t, a, func(c *v1alpha1.OAuthClient) {
 		c.Spec.Scopes, c.Spec.Resources = []v1alpha1.Scope{"invoices:read"}, nil
 	})
