@@ -228,13 +228,13 @@ func TestStormOfClients(t *testing.T) {
 func TestSteadyStateWritesNothing(t *testing.T) {
 	shop, billing := newNamespace(t), newNamespace(t)
 	audience := v1alpha1.Audience("https://" + shop + ".example")
-	orders, rival := allowing(newServer(shop, "orders", audience), billing, "read"), newServer(shop, "rival", audience)
+	orders, rival := pairOf(t, allowing(newServer(shop, "orders", audience), billing, "read"), allowing(newServer(shop, "rival", audience), billing, "read"))
 	reserved := newServer(shop, "reserved", issuerAudience)
 	granted, denied, unowned := asking(newClient(billing, "granted"), orders, "read"), asking(newClient(billing, "denied"), orders, "write"), newClient(billing, "unowned")
 	blocked := newClient(billing, "blocked")
 	foreignSecret(t, billing, "blocked")
 	all := []client.Object{orders, rival, reserved, granted, denied, unowned, blocked}
-	create(t, all...)
+	create(t, all[2:]...)
 	look := func(p *process) []string {
 		p.servers.Policy, p.clients.Policy = policy, policy
 		p.awaitSightOf(t, all...)
@@ -275,23 +275,19 @@ func TestSteadyStateWritesNothing(t *testing.T) {
 func TestServersConcerned(t *testing.T) {
 	p, namespace := newProcess(t, "kubemint"), newNamespace(t)
 	audience := v1alpha1.Audience("https://" + namespace + ".example")
-	line := []*v1alpha1.ResourceServer{newServer(namespace, "a", audience), newServer(namespace, "b", audience)}
-	create(t, line[0], line[1], newServer(namespace, "c", audience+"/"))
-	if consent.Owner(line) != line[0] {
-		slices.Reverse(line)
-	}
-	owner, claimant := client.ObjectKeyFromObject(line[0]), client.ObjectKeyFromObject(line[1])
+	create(t, newServer(namespace, "c", audience+"/"))
+	elder, younger := pairOf(t, newServer(namespace, "a", audience), newServer(namespace, "b", audience))
+	owner, claimant := client.ObjectKeyFromObject(elder), client.ObjectKeyFromObject(younger)
 	mustConcern := func(changed *v1alpha1.ResourceServer, want ...types.NamespacedName) {
 		t.Helper()
 		if got := serversConcerned(t.Context(), p.clients.Client, changed); !slices.Equal(got, want) {
 			t.Errorf("%s concerns %v, want %v", changed.Name, got, want)
 		}
 	}
-	p.awaitSightOf(t, line[0], line[1])
-	mustConcern(line[0], owner, claimant)
-	mustConcern(line[1], claimant)
-	must(t, suite.admin.Delete(t.Context(), line[0]))
-	p.awaitSightOf(t, line[0])
-	mustConcern(line[0], owner, claimant)
-	must(t, suite.admin.Delete(t.Context(), line[1]))
+	p.awaitSightOf(t, elder, younger)
+	mustConcern(elder, owner, claimant)
+	mustConcern(younger, claimant)
+	must(t, suite.admin.Delete(t.Context(), elder))
+	p.awaitSightOf(t, elder)
+	mustConcern(elder, owner, claimant)
 }

@@ -59,6 +59,16 @@ func create(t *testing.T, objects ...client.Object) {
 	}
 }
 
+// pairOf creates two ResourceServers that name one audience, and returns its owner first: of one second, the UID decides.
+func pairOf(t *testing.T, a, b *v1alpha1.ResourceServer) (owner, claimant *v1alpha1.ResourceServer) {
+	t.Helper()
+	create(t, a, b)
+	if consent.Owner([]*v1alpha1.ResourceServer{a, b}) == b {
+		return b, a
+	}
+	return a, b
+}
+
 // changeServer changes a ResourceServer as its owner does.
 func changeServer(t *testing.T, s *v1alpha1.ResourceServer, how func(*v1alpha1.ResourceServer)) {
 	t.Helper()
