@@ -160,6 +160,12 @@ func TestDecideInOwnNamespace(t *testing.T) {
 	if accesses := d.Accesses(); len(accesses) != 1 || accesses[0].Granted.String() != "orders:read orders:write" {
 		t.Errorf("accesses %+v; want one with both scopes", accesses)
 	}
+	if got := d.GrantedAt(keyOf(server)); !slices.Equal(got, []v1alpha1.Scope{"orders:read", "orders:write"}) {
+		t.Errorf("granted %v", got)
+	}
+	if got := d.GrantedAt(types.NamespacedName{Namespace: "billing", Name: "orders"}); len(got) != 0 {
+		t.Errorf("granted elsewhere %v", got)
+	}
 }
 
 func TestUnownedScopes(t *testing.T) {
