@@ -116,12 +116,12 @@ func shrinkResourceServer(s *v1alpha1.ResourceServer, texts *sharedTexts) {
 	}
 	for i := range s.Spec.AllowedClients {
 		allowed := &s.Spec.AllowedClients[i]
-		texts.share((*string)(&allowed.Namespace), (*string)(&allowed.Name))
+		texts.share((*string)(&allowed.Namespace)) // Names of clients are hardly ever the same.
 		shareAll(texts, allowed.Scopes)
 	}
 	for i := range s.Status.Clients {
 		granted := &s.Status.Clients[i]
-		texts.share((*string)(&granted.Namespace), (*string)(&granted.Name))
+		texts.share((*string)(&granted.Namespace))
 		shareAll(texts, granted.Scopes)
 	}
 	shareConditions(texts, s.Status.Conditions)

@@ -83,7 +83,7 @@ func (r *OAuthClientReconciler) allClients(ctx context.Context, _ client.Object)
 func (r *OAuthClientReconciler) clientsConcerned(ctx context.Context, object client.Object) []reconcile.Request {
 	var requests []reconcile.Request
 	for _, server := range serversConcerned(ctx, r.Client, object.(*v1alpha1.ResourceServer)) {
-		asking, _ := clientsAskingAt(ctx, r.Client, server) // As above.
+		asking, _ := clientsAskingAt(ctx, r.Client, server) // It reads from the cache, which does not fail.
 		requests = append(requests, requestsFor(asking)...)
 	}
 	return requests
