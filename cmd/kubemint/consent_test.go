@@ -153,7 +153,7 @@ func TestConsentWithoutControllers(t *testing.T) {
 	allow(c.Namespace)(server)
 	create(t, server)
 	secret := issued(t, c)
-	defer restart(t, suite.kubemint.Stop, nil)
+	defer func() { restart(t, suite.kubemint.Stop, nil) }()
 	restart(t, suite.kubemint.Stop, nil, "--mode=tokenserver")
 
 	mustGetToken(t, secret, "resource="+audience)
@@ -175,7 +175,7 @@ func TestForbidUnownedScopes(t *testing.T) {
 	allow(c.Namespace)(server)
 	create(t, server)
 	secret, other := issued(t, c), issued(t, excepted)
-	defer restart(t, suite.kubemint.Stop, nil)
+	defer func() { restart(t, suite.kubemint.Stop, nil) }()
 	restart(t, suite.kubemint.Stop, nil, "--unowned-scopes=forbid", "--unowned-scopes-namespaces="+excepted.Namespace, "--max-token-lifetime=5m")
 
 	awaitAnswer(t, secret, "invalid_scope", "scope=invoices:read")
