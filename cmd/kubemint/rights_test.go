@@ -1,9 +1,14 @@
 package main_test
 
 import (
+	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	authorizationv1 "k8s.io/api/authorization/v1"
+	rbacv1 "k8s.io/api/rbac/v1"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 )
@@ -70,4 +75,77 @@ func TestFurtherRights(t *testing.T) {
 	mustKubectl(t, "delete", "clusterrolebinding", "kubemint-pod-reader")
 	change(t, c, func(c *v1alpha1.OAuthClient) { c.Spec.Token.Lifetime.Duration = 10 * time.Minute })
 	awaitReason(t, c, v1alpha1.ReasonIssued)
+}
+
+// What the built-in roles may do in a namespace: all see both kinds; edit and admin write OAuthClients; admin alone writes
+// ResourceServers, by which an API lets clients of other namespaces in. Nobody writes a status, or anything in another namespace.
+func TestBuiltInRoles(t *testing.T) {
+	read := []string{"get", "list", "watch"}
+	write := append(slices.Clone(read), "create", "update", "patch", "delete", "deletecollection")
+	may := map[string]map[string][]string{
+		"":      nil,
+		"view":  {"oauthclients": read, "resourceservers": read},
+		"edit":  {"oauthclients": write, "resourceservers": read},
+		"admin": {"oauthclients": write, "resourceservers": write},
+	}
+	namespace, another := newNamespace(t), newNamespace(t)
+	for role := range may {
+		if role != "" {
+			bind(t, namespace, role, holderOf(role))
+		}
+	}
+	// kube-controller-manager adds Kubemint's roles to the built-in ones a moment after they are made, whole.
+	for role, resource := range map[string]string{"view": "resourceservers", "edit": "oauthclients", "admin": "resourceservers"} {
+		for _, verb := range may[role][resource] {
+			await(t, role+" to "+verb+" "+resource, func() error {
+				if !allowed(t, holderOf(role), namespace, verb, resource) {
+					return errNotYet
+				}
+				return nil
+			})
+		}
+	}
+	for role, rights := range may {
+		for _, resource := range []string{
+			"oauthclients", "oauthclients/status", "oauthclients/finalizers", "oauthclients/scale",
+			"resourceservers", "resourceservers/status", "resourceservers/finalizers", "resourceservers/scale",
+		} {
+			for _, verb := range write {
+				want := slices.Contains(rights[resource], verb)
+				if got := allowed(t, holderOf(role), namespace, verb, resource); got != want {
+					t.Errorf("the role %q may %s %s: %t, want %t", role, verb, resource, got, want)
+				}
+				if allowed(t, holderOf(role), another, verb, resource) {
+					t.Errorf("the role %q in one namespace may %s %s in another", role, verb, resource)
+				}
+			}
+		}
+	}
+}
+
+// holderOf is the name of who holds a built-in role in a namespace, and nothing else.
+func holderOf(role string) string { return "holder-of-" + role }
+
+// bind gives a user a ClusterRole in a namespace.
+func bind(t *testing.T, namespace, role, user string) {
+	t.Helper()
+	create(t, &rbacv1.RoleBinding{
+		ObjectMeta: metav1.ObjectMeta{Namespace: namespace, Name: role},
+		RoleRef:    rbacv1.RoleRef{APIGroup: rbacv1.GroupName, Kind: "ClusterRole", Name: role},
+		Subjects:   []rbacv1.Subject{{APIGroup: rbacv1.GroupName, Kind: rbacv1.UserKind, Name: user}},
+	})
+}
+
+// allowed asks the API server whether a user may do something to one of Kubemint's kinds.
+func allowed(t *testing.T, user, namespace, verb, resource string) bool {
+	t.Helper()
+	resource, subresource, _ := strings.Cut(resource, "/")
+	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
+		User: user, Groups: []string{"system:authenticated"},
+		ResourceAttributes: &authorizationv1.ResourceAttributes{
+			Namespace: namespace, Verb: verb, Group: v1alpha1.GroupVersion.Group, Resource: resource, Subresource: subresource,
+		},
+	}}
+	create(t, review)
+	return review.Status.Allowed
 }
