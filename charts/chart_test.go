@@ -16,6 +16,7 @@ import (
 	"strings"
 	"testing"
 
+	admissionv1 "k8s.io/api/admissionregistration/v1"
 	appsv1 "k8s.io/api/apps/v1"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
@@ -37,8 +38,8 @@ func TestSameAsKustomize(t *testing.T) {
 	t.Run("by default", func(t *testing.T) {
 		mustBeSame(t, render(t), run(t, kubectl, "kustomize", "../config/default"))
 	})
-	t.Run("with further rights", func(t *testing.T) {
-		chart := render(t, "watchPods=true", "restartWorkloads=true")
+	t.Run("with all components", func(t *testing.T) {
+		chart := render(t, "watchPods=true", "restartWorkloads=true", "audiencePolicy.enabled=true")
 		mustBeSame(t, chart, run(t, kubectl, "kustomize", withComponents(t)))
 		for _, name := range []string{"kubemint-pod-reader", "kubemint-workload-restarter"} {
 			if chart["ClusterRole "+name] == nil || chart["ClusterRoleBinding "+name] == nil {
@@ -107,7 +108,7 @@ func withoutHelm(object *unstructured.Unstructured) *unstructured.Unstructured {
 
 // Under another release name and in another namespace, nothing refers to the names of the default ones.
 func TestOtherRelease(t *testing.T) {
-	chart := objects(t, run(t, helm, "template", "auth", "kubemint", "--namespace", "platform", "--set", "watchPods=true,restartWorkloads=true"))
+	chart := objects(t, run(t, helm, "template", "auth", "kubemint", "--namespace", "platform", "--set", "watchPods=true,restartWorkloads=true,audiencePolicy.enabled=true"))
 	got := slices.Sorted(maps.Keys(chart))
 	want := []string{
 		"ClusterRole auth-kubemint",
@@ -127,6 +128,8 @@ func TestOtherRelease(t *testing.T) {
 		"RoleBinding platform/auth-kubemint",
 		"Service platform/auth-kubemint",
 		"ServiceAccount platform/auth-kubemint",
+		"ValidatingAdmissionPolicy auth-kubemint-audience-policy",
+		"ValidatingAdmissionPolicyBinding auth-kubemint-audience-policy",
 	}
 	if !slices.Equal(got, want) {
 		t.Fatalf("objects (+), want (-):\n%s", diff.Diff(want, got))
@@ -137,6 +140,10 @@ func TestOtherRelease(t *testing.T) {
 	}
 	if args := pod.Containers[0].Args; !slices.Contains(args, "--issuer=https://auth-kubemint.platform.svc") {
 		t.Errorf("the issuer is not the Service: %q", args)
+	}
+	binding := typed[admissionv1.ValidatingAdmissionPolicyBinding](t, chart, "ValidatingAdmissionPolicyBinding auth-kubemint-audience-policy")
+	if name := binding.Spec.PolicyName; name != "auth-kubemint-audience-policy" {
+		t.Errorf("the policy %s is bound", name)
 	}
 
 	subject := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "platform", Name: "auth-kubemint"}
@@ -166,11 +173,13 @@ func TestArguments(t *testing.T) {
 		},
 		"everything": {
 			[]string{
-				"issuer.defaultAudience=internal apis", "signing.algorithm=RS256", "signing.rotation=720h", "tls.hosts={id.example.com,10.0.0.1,::1}",
+				"issuer.defaultAudience=internal apis", "issuer.maxTokenLifetime=8h", "issuer.unownedScopes=forbid", "issuer.unownedScopesNamespaces={platform,legacy}",
+				"signing.algorithm=RS256", "signing.rotation=720h", "tls.hosts={id.example.com,10.0.0.1,::1}",
 				"workers=100", "shutdownDelaySeconds=60", "logLevel=DEBUG", "logFormat=text",
 				"watchPods=true", "restartWorkloads=true",
 			},
-			"--issuer=https://kubemint.kubemint-system.svc --default-audience=internal apis --signing-algorithm=RS256 --signing-key-rotation=720h " +
+			"--issuer=https://kubemint.kubemint-system.svc --default-audience=internal apis --max-token-lifetime=8h --unowned-scopes=forbid " +
+				"--unowned-scopes-namespaces=platform,legacy --signing-algorithm=RS256 --signing-key-rotation=720h " +
 				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --shutdown-delay=60s --log-level=DEBUG --log-format=text " +
 				"--watch-pods --restart-workloads",
 		},
@@ -347,6 +356,26 @@ func TestRefused(t *testing.T) {
 		},
 		"no TLS and no proxy":        {[]string{"tls.mode=disabled"}, "tls.mode=disabled needs issuer.url: set the https URL of the proxy"},
 		"service account of no name": {[]string{"serviceAccount.create=false"}, "serviceAccount.create=false needs serviceAccount.name: name the service account"},
+		"unowned scopes":             {[]string{"issuer.unownedScopes=deny"}, "value must be one of 'allow', 'forbid'"},
+		"exception that is not a namespace": {
+			[]string{"issuer.unownedScopes=forbid", "issuer.unownedScopesNamespaces={team-*}"}, "at '/issuer/unownedScopesNamespaces/0'",
+		},
+		"exception from nothing": {
+			[]string{"issuer.unownedScopesNamespaces={platform}"}, "set that, or leave them out",
+		},
+		"longest lifetime": {[]string{"issuer.maxTokenLifetime=1d"}, "at '/issuer/maxTokenLifetime'"},
+		"typo in the audience policy": {
+			[]string{"audiencePolicy.enable=true"}, "additional properties 'enable' not allowed",
+		},
+		"audiences for all": {[]string{"audiencePolicy.pattern=https://.+"}, "at '/audiencePolicy/pattern'"},
+		"audiences by no regular expression": {
+			[]string{"audiencePolicy.pattern=https://({namespace}"}, "missing closing )",
+		},
+		"audiences by a quote": {[]string{`audiencePolicy.pattern=https://"{namespace}`}, "at '/audiencePolicy/pattern'"},
+		"namespace that is not one": {
+			[]string{"audiencePolicy.exemptNamespaces={Platform}"}, "at '/audiencePolicy/exemptNamespaces/0'",
+		},
+		"what happens to other audiences": {[]string{"audiencePolicy.failureAction=Fail"}, "value must be one of 'Deny', 'Warn', 'Audit'"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

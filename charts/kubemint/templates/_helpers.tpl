@@ -51,6 +51,15 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "tls.mode=disabled needs issuer.url: set the https URL of the proxy that ends TLS" }}
 {{- end }}
 {{- end }}
+{{- with .Values.issuer }}
+{{- if and (eq .unownedScopes "allow") .unownedScopesNamespaces }}
+{{- fail "issuer.unownedScopesNamespaces are the exceptions from issuer.unownedScopes=forbid: set that, or leave them out" }}
+{{- end }}
+{{- end }}
+{{- with .Values.audiencePolicy }}
+{{- /* Fails where the pattern is no regular expression, instead of every ResourceServer later. */}}
+{{- $_ := mustRegexMatch (.pattern | replace "{namespace}" "a") "" }}
+{{- end }}
 {{- with .Values.serviceAccount }}
 {{- if not (or .create .name) }}
 {{- fail "serviceAccount.create=false needs serviceAccount.name: name the service account that Kubemint is to run as" }}
