@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -156,28 +157,46 @@ func (d *demo) tokenRequest(form ...string) request {
 	}
 }
 
-func (d *demo) askForToken(ctx context.Context) (answer, error) {
-	return d.curl(ctx, d.tokenRequest(), "")
+func (d *demo) askForToken(ctx context.Context, form ...string) (answer, error) {
+	return d.curl(ctx, d.tokenRequest(form...), "")
 }
 
-// tokenFor gets a token for a scope without showing how.
-func (d *demo) tokenFor(ctx context.Context, scope string) (string, error) {
-	got, err := d.doRequest(ctx, d.tokenRequest("scope="+scope))
+// awaitToken waits, for the moment that the watch takes, until the token endpoint gives the client a token, and shows how.
+func (d *demo) awaitToken(ctx context.Context, who string, form ...string) (string, error) {
+	if err := eventually(ctx, 5*time.Second, func() error {
+		got, err := d.doRequest(ctx, d.tokenRequest(form...))
+		if err == nil && got.status != http.StatusOK {
+			err = fmt.Errorf("%s gets no token: %d %s", who, got.status, got.body)
+		}
+		return err
+	}); err != nil {
+		return "", err
+	}
+	got, err := d.askForToken(ctx, form...)
 	if err != nil {
 		return "", err
 	}
-	_, rest, found := strings.Cut(got.body, `"access_token":"`)
-	token, _, _ := strings.Cut(rest, `"`)
-	if !found {
-		return "", fmt.Errorf("no token for %s: %d %s", scope, got.status, got.body)
+	return accessToken(got)
+}
+
+// accessToken returns the access token in an answer of the token endpoint.
+func accessToken(got answer) (string, error) {
+	if got.status != http.StatusOK {
+		return "", fmt.Errorf("no token: %d %s", got.status, got.body)
 	}
-	return token, nil
+	var token struct {
+		AccessToken string `json:"access_token"`
+	}
+	if err := json.Unmarshal([]byte(got.body), &token); err != nil {
+		return "", fmt.Errorf("the token endpoint's answer is no JSON: %w", err)
+	}
+	return token.AccessToken, nil
 }
 
 // awaitRefusal waits, for the moment that the watch takes, until the token endpoint refuses the client, and shows it.
-func (d *demo) awaitRefusal(ctx context.Context, code string) error {
+func (d *demo) awaitRefusal(ctx context.Context, code string, form ...string) error {
 	if err := eventually(ctx, 5*time.Second, func() error {
-		got, err := d.doRequest(ctx, d.tokenRequest())
+		got, err := d.doRequest(ctx, d.tokenRequest(form...))
 		if err == nil && !strings.Contains(got.body, code) {
 			err = fmt.Errorf("the token endpoint answered %d instead of %s", got.status, code)
 		}
@@ -185,7 +204,7 @@ func (d *demo) awaitRefusal(ctx context.Context, code string) error {
 	}); err != nil {
 		return err
 	}
-	_, err := d.askForToken(ctx)
+	_, err := d.askForToken(ctx, form...)
 	return err
 }
 
@@ -195,7 +214,8 @@ func (d *demo) startResourceServer(ctx context.Context) (string, func(), error) 
 	if output, err := exec.CommandContext(ctx, "go", "build", "-o", binary, "./docs/examples/resourceserver").CombinedOutput(); err != nil {
 		return "", nil, fmt.Errorf("build the resource server: %w\n%s", err, output)
 	}
-	server := exec.CommandContext(ctx, binary, "--issuer", d.kubemint.Issuer, "--ca-file", d.credentials.caFile)
+	server := exec.CommandContext(ctx, binary, "--issuer", d.kubemint.Issuer, "--ca-file", d.credentials.caFile,
+		"--audience", ordersAudience, "--scope", ordersScope)
 	server.Stderr = os.Stderr
 	output, err := server.StdoutPipe()
 	if err != nil {

@@ -38,6 +38,7 @@ type demo struct {
 
 	credentials credentials
 	token       string
+	ordersToken string
 }
 
 func run(ctx context.Context) (err error) {
@@ -56,7 +57,10 @@ func run(ctx context.Context) (err error) {
 		d.showSecret,
 		d.requestToken,
 		d.decodeToken,
+		d.askOwner,
+		d.allowCaller,
 		d.callResourceServer,
+		d.takeBack,
 		d.callAPIServer,
 		d.rotate,
 		d.suspend,

@@ -97,16 +97,9 @@ func (d *demo) requestToken(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if answer.status != 200 {
-		return fmt.Errorf("no token: %d %s", answer.status, answer.body)
+	if d.token, err = accessToken(answer); err != nil {
+		return err
 	}
-	var token struct {
-		AccessToken string `json:"access_token"`
-	}
-	if err := json.Unmarshal([]byte(answer.body), &token); err != nil {
-		return fmt.Errorf("the token endpoint's answer is no JSON: %w", err)
-	}
-	d.token = token.AccessToken
 	note("the first token came %.0f s after the demo started", time.Since(d.started).Seconds())
 	return nil
 }
@@ -118,13 +111,9 @@ func (d *demo) decodeToken(context.Context) error {
 		return fmt.Errorf("the token has %d parts", len(parts))
 	}
 	for _, part := range parts[:2] {
-		decoded, err := base64.RawURLEncoding.DecodeString(part)
+		value, err := decode(part)
 		if err != nil {
-			return fmt.Errorf("decode the token: %w", err)
-		}
-		var value any
-		if err := json.Unmarshal(decoded, &value); err != nil {
-			return fmt.Errorf("decode the token: %w", err)
+			return err
 		}
 		pretty, err := json.MarshalIndent(value, "", "  ")
 		if err != nil {
@@ -135,38 +124,17 @@ func (d *demo) decodeToken(context.Context) error {
 	return nil
 }
 
-func (d *demo) callResourceServer(ctx context.Context) error {
-	say("Another workload verifies it with the issuer's published keys: docs/examples/resourceserver, which wants invoices:read")
-	address, stop, err := d.startResourceServer(ctx)
+// decode returns the members of a token's header or claims.
+func decode(part string) (map[string]any, error) {
+	decoded, err := base64.RawURLEncoding.DecodeString(part)
 	if err != nil {
-		return err
+		return nil, fmt.Errorf("decode the token: %w", err)
 	}
-	defer stop()
-	wrongScope, err := d.tokenFor(ctx, "invoices:write")
-	if err != nil {
-		return err
+	var members map[string]any
+	if err := json.Unmarshal(decoded, &members); err != nil {
+		return nil, fmt.Errorf("decode the token: %w", err)
 	}
-	for _, call := range []struct {
-		what, token string
-		want        int
-	}{
-		{"with the token", d.token, 200},
-		{"with a token for invoices:write only", wrongScope, 403},
-		{"without a token", "", 401},
-	} {
-		var headers []string
-		if call.token != "" {
-			headers = []string{"Authorization: Bearer " + call.token}
-		}
-		answer, err := d.curl(ctx, request{url: address + "/invoices", headers: headers}, call.what)
-		if err != nil {
-			return err
-		}
-		if answer.status != call.want {
-			return fmt.Errorf("the resource server answered %d %s, want %d", answer.status, call.what, call.want)
-		}
-	}
-	return nil
+	return members, nil
 }
 
 func (d *demo) callAPIServer(ctx context.Context) error {
@@ -227,19 +195,10 @@ func (d *demo) rotate(ctx context.Context) error {
 	return d.show(ctx, "kubectl get oac -n billing invoice-worker -o '"+path+"'", "get", "oac", "-n", "billing", "invoice-worker", "-o", path)
 }
 
-// mustGetToken gets a token with the credentials that were read last, after the moment that the watch takes.
+// mustGetToken gets a token with the credentials that were read last.
 func (d *demo) mustGetToken(ctx context.Context, who string) error {
 	note("%s:", who)
-	if err := eventually(ctx, 5*time.Second, func() error {
-		got, err := d.doRequest(ctx, d.tokenRequest())
-		if err == nil && got.status != 200 {
-			err = fmt.Errorf("%s gets no token: %d %s", who, got.status, got.body)
-		}
-		return err
-	}); err != nil {
-		return err
-	}
-	_, err := d.askForToken(ctx)
+	_, err := d.awaitToken(ctx, who)
 	return err
 }
 

@@ -25,7 +25,8 @@ import (
 func main() {
 	issuer := flag.String("issuer", "", "URL of the issuer whose tokens are accepted")
 	audience := flag.String("audience", "", "audience that tokens must be for (default: the issuer's URL)")
-	scope := flag.String("scope", "invoices:read", "scope that a token must have")
+	scope := flag.String("scope", "orders:read", "scope that a token must have")
+	metadata := flag.String("metadata", "", "URL of the API's protected resource metadata, which callers without a token are told (default: none)")
 	caFile := flag.String("ca-file", "", "CA certificate to verify the issuer with, PEM (default: the system's)")
 	address := flag.String("address", "127.0.0.1:0", "address to listen on")
 	flag.Parse()
@@ -44,8 +45,9 @@ func main() {
 	}
 	verifier := provider.Verifier(&oidc.Config{ClientID: *audience}) // It checks signature, iss, aud and exp.
 
+	gate := gate{verifier: verifier, scope: *scope, metadata: *metadata}
 	mux := http.NewServeMux()
-	mux.Handle("GET /invoices", requireScope(verifier, *scope, http.HandlerFunc(invoices)))
+	mux.Handle("GET /orders", gate.protect(http.HandlerFunc(orders)))
 	listener, err := net.Listen("tcp", *address)
 	if err != nil {
 		log.Fatal(err)
@@ -55,18 +57,25 @@ func main() {
 	log.Fatal(server.Serve(listener))
 }
 
-// requireScope lets a request through that carries a valid access token with a scope (RFC 6750).
-func requireScope(verifier *oidc.IDTokenVerifier, scope string, next http.Handler) http.Handler {
+// gate is who gets in: by tokens that a verifier accepts, with a scope.
+type gate struct {
+	verifier *oidc.IDTokenVerifier
+	scope    string
+	metadata string
+}
+
+// protect lets a request through that carries a valid access token with the scope (RFC 6750).
+func (g gate) protect(next http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
 		if !strings.EqualFold(scheme, "Bearer") || token == "" {
-			w.Header().Set("WWW-Authenticate", "Bearer")
+			g.challenge(w)
 			http.Error(w, "an access token is missing", http.StatusUnauthorized)
 			return
 		}
-		verified, err := verifier.Verify(r.Context(), token)
+		verified, err := g.verifier.Verify(r.Context(), token)
 		if err != nil || !isAccessToken(token) {
-			w.Header().Set("WWW-Authenticate", `Bearer error="invalid_token"`)
+			g.challenge(w, `error="invalid_token"`)
 			http.Error(w, "the access token is not valid", http.StatusUnauthorized)
 			return
 		}
@@ -74,13 +83,21 @@ func requireScope(verifier *oidc.IDTokenVerifier, scope string, next http.Handle
 			ClientID string `json:"client_id"`
 			Scope    string `json:"scope"`
 		}
-		if err := verified.Claims(&claims); err != nil || !slices.Contains(strings.Fields(claims.Scope), scope) {
-			w.Header().Set("WWW-Authenticate", fmt.Sprintf(`Bearer error="insufficient_scope", scope=%q`, scope))
-			http.Error(w, "the access token lacks the scope "+scope, http.StatusForbidden)
+		if err := verified.Claims(&claims); err != nil || !slices.Contains(strings.Fields(claims.Scope), g.scope) {
+			g.challenge(w, `error="insufficient_scope"`, fmt.Sprintf("scope=%q", g.scope))
+			http.Error(w, "the access token lacks the scope "+g.scope, http.StatusForbidden)
 			return
 		}
 		next.ServeHTTP(w, r.WithContext(context.WithValue(r.Context(), callerKey{}, claims.ClientID)))
 	})
+}
+
+// challenge says what was wrong with the token, and where a caller finds out how to get one (RFC 9728, section 5.1).
+func (g gate) challenge(w http.ResponseWriter, parameters ...string) {
+	if g.metadata != "" {
+		parameters = append(parameters, fmt.Sprintf("resource_metadata=%q", g.metadata))
+	}
+	w.Header().Set("WWW-Authenticate", strings.TrimSpace("Bearer "+strings.Join(parameters, ", ")))
 }
 
 // isAccessToken reports whether a token that was verified is one: an issuer may sign others too (RFC 9068, section 4).
@@ -95,9 +112,9 @@ func isAccessToken(token string) bool {
 
 type callerKey struct{}
 
-func invoices(w http.ResponseWriter, r *http.Request) {
+func orders(w http.ResponseWriter, r *http.Request) {
 	w.Header().Set("Content-Type", "application/json")
-	fmt.Fprintf(w, "{\"invoices\": [4711, 4712], \"caller\": %q}\n", r.Context().Value(callerKey{}))
+	fmt.Fprintf(w, "{\"orders\": [4711, 4712], \"caller\": %q}\n", r.Context().Value(callerKey{}))
 }
 
 // httpClient returns a client that trusts the CA in a file, or the system's.

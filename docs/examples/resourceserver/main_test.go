@@ -36,6 +36,7 @@ import (
 
 const (
 	audience = "https://api.test"
+	metadata = "https://issuer.test/.well-known/oauth-protected-resource/shop/orders"
 	worker   = "billing.worker"
 )
 
@@ -76,7 +77,7 @@ func startIssuer(t *testing.T) *issuer {
 		Issuer: grant.Issuer{URL: "https://" + i.Listener.Addr().String(), Now: time.Now},
 		Registry: cluster{ring: ring, client: &grant.Client{ID: worker,
 			Credentials: []credential.Accepted{{Digest: credential.DigestOf(i.secret)}}, Accesses: scope.Accesses{{
-				Audience: audience, AtIssuer: true, Lifetime: time.Hour, Grant: scope.Granted([]string{"invoices:read", "other"}, nil)}}}},
+				Audience: audience, AtIssuer: true, Lifetime: time.Hour, Grant: scope.Granted([]string{"orders:read", "other"}, nil)}}}},
 		Log: slog.New(slog.DiscardHandler),
 	})
 	must(t, err)
@@ -171,7 +172,7 @@ func (i *issuer) resourceServer(t *testing.T) http.Handler {
 	t.Helper()
 	provider, err := oidc.NewProvider(oidc.ClientContext(context.Background(), i.Client()), i.URL)
 	must(t, err)
-	return requireScope(provider.Verifier(&oidc.Config{ClientID: audience}), "invoices:read", http.HandlerFunc(invoices))
+	return gate{provider.Verifier(&oidc.Config{ClientID: audience}), "orders:read", metadata}.protect(http.HandlerFunc(orders))
 }
 
 // J13: what is not this issuer's token, as it was issued, does not get in.
@@ -181,7 +182,7 @@ func TestForgedTokens(t *testing.T) {
 	evil := httptest.NewTLSServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) { fetched.Add(1) }))
 	defer evil.Close()
 	api := i.resourceServer(t)
-	token := i.token(t, "invoices:read")
+	token := i.token(t, "orders:read")
 	parts := strings.Split(token, ".")
 	claims, err := base64.RawURLEncoding.DecodeString(parts[1])
 	must(t, err)
@@ -224,7 +225,7 @@ func TestForgedTokens(t *testing.T) {
 			worker, "billing.admin", 1))) + "." + parts[2], http.StatusUnauthorized},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			request := httptest.NewRequest(http.MethodGet, "/invoices", nil)
+			request := httptest.NewRequest(http.MethodGet, "/orders", nil)
 			request.Header.Set("Authorization", "Bearer "+test.token)
 			answer := httptest.NewRecorder()
 			api.ServeHTTP(answer, request)
@@ -237,5 +238,31 @@ func TestForgedTokens(t *testing.T) {
 	}
 	if fetched.Load() != 0 {
 		t.Errorf("the verifier asked the forger's server %d times", fetched.Load())
+	}
+}
+
+// A caller without the right token is told what was wrong (RFC 6750), and where it finds out how to get one (RFC 9728).
+func TestChallenge(t *testing.T) {
+	i := startIssuer(t)
+	api := i.resourceServer(t)
+	const more = `resource_metadata="` + metadata + `"`
+	for authorization, want := range map[string]string{
+		"":                              "Bearer " + more,
+		"Basic YTpi":                    "Bearer " + more,
+		"Bearer nonsense":               `Bearer error="invalid_token", ` + more,
+		"Bearer " + i.token(t, "other"): `Bearer error="insufficient_scope", scope="orders:read", ` + more,
+	} {
+		request := httptest.NewRequest(http.MethodGet, "/orders", nil)
+		request.Header.Set("Authorization", authorization)
+		answer := httptest.NewRecorder()
+		api.ServeHTTP(answer, request)
+		if got := answer.Header().Get("WWW-Authenticate"); got != want {
+			t.Errorf("%.20s: %s, want %s", authorization, got, want)
+		}
+	}
+	answer := httptest.NewRecorder()
+	gate{}.protect(nil).ServeHTTP(answer, httptest.NewRequest(http.MethodGet, "/orders", nil))
+	if got := answer.Header().Get("WWW-Authenticate"); got != "Bearer" {
+		t.Errorf("without metadata: %s", got)
 	}
 }
