@@ -14,8 +14,8 @@ const (
 	ordersScope    = "orders:read"
 )
 
-// resourceOrders is the parameter of a token request that names the API (RFC 8707).
-const resourceOrders = "resource=" + ordersAudience
+// ofOrders are the parameters of a token request that name the API (RFC 8707) and its scope.
+var ofOrders = []string{"resource=" + ordersAudience, "scope=" + ordersScope}
 
 func (d *demo) askOwner(ctx context.Context) error {
 	say("Scopes have owners: an API in another namespace is a ResourceServer, which says who may call it")
@@ -42,7 +42,7 @@ func (d *demo) askOwner(ctx context.Context) error {
 			return err
 		}
 	}
-	return d.awaitRefusal(ctx, "invalid_scope", resourceOrders)
+	return d.awaitRefusal(ctx, "invalid_scope", ofOrders...)
 }
 
 func (d *demo) allowCaller(ctx context.Context) error {
@@ -51,7 +51,7 @@ func (d *demo) allowCaller(ctx context.Context) error {
 	if err := d.patchOrders(ctx, patch); err != nil {
 		return err
 	}
-	token, err := d.awaitToken(ctx, "billing/invoice-worker", resourceOrders)
+	token, err := d.awaitToken(ctx, "billing/invoice-worker", ofOrders...)
 	if err != nil {
 		return err
 	}
@@ -102,7 +102,7 @@ func (d *demo) takeBack(ctx context.Context) error {
 	if err := d.patchOrders(ctx, `[{"op":"remove","path":"/spec/allowedClients/2"}]`); err != nil {
 		return err
 	}
-	return d.awaitRefusal(ctx, "invalid_scope", resourceOrders)
+	return d.awaitRefusal(ctx, "invalid_scope", ofOrders...)
 }
 
 // patchOrders changes the ResourceServer shop/orders, as its owner would.

@@ -1,0 +1,422 @@
+package main_test
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"io"
+	"maps"
+	"net/http"
+	"net/url"
+	"reflect"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+	"time"
+
+	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/client-go/rest"
+	"sigs.k8s.io/controller-runtime/pkg/client"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/hack/localcluster"
+	"github.com/kubemint/kubemint/tokenserver/credential"
+)
+
+// Whoever holds the role admin in a namespace can write what he likes into any field of any object there: another tenant's names, UIDs,
+// client ids and audiences. No token says that he is another, or is for another's API, and nothing of another's changes (L4, L5).
+func TestL04TenantsAreApart(t *testing.T) {
+	victim := newVictim(t)
+	tenant := newTenant(t, victim)
+	before := victim.state(t)
+
+	tenant.writeElsewhere(t, victim)
+	tenant.writeStatus(t)
+	tenant.claimAll(t, victim)
+	tenant.imitate(t, victim)
+	tenant.askAtAll(t)
+
+	answers := tenant.collectTokens(t, victim)
+	if answers < 100 {
+		t.Errorf("there were only %d tokens to look at: the tenant's objects are refused for other reasons", answers)
+	}
+	if answer, err := requestTokenAs(t, victim.secret, victim.client.ClientID(), tenant.known); err != nil || answer.Status == http.StatusOK {
+		t.Errorf("with a secret of the tenant's making: %+v, %v", answer, err)
+	}
+	after := victim.state(t)
+	for _, key := range slices.Sorted(maps.Keys(before)) {
+		if !reflect.DeepEqual(before[key], after[key]) {
+			t.Errorf("%s was\n%v\nand is\n%v", key, before[key], after[key])
+		}
+	}
+	if len(after) != len(before) {
+		t.Errorf("there are other objects: %v, before %v", slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(before)))
+	}
+}
+
+// victim is who has an API, and a client that may call it.
+type victim struct {
+	client *v1alpha1.OAuthClient
+	server *v1alpha1.ResourceServer
+	secret *corev1.Secret
+}
+
+func newVictim(t *testing.T) *victim {
+	t.Helper()
+	v := &victim{server: newResourceServer(newNamespace(t), "https://orders.tenants.test")}
+	v.client = newAsker(v.server.Namespace, v.server)
+	allow(v.server.Namespace)(v.server)
+	create(t, v.server)
+	v.secret = issued(t, v.client)
+	awaitAnswer(t, v.secret, "", "scope=orders:read")
+	awaitNextSecond(t, v.server) // Of two from the same second, the UIDs decide who has an audience.
+	return v
+}
+
+// words are what the victim is known by.
+func (v *victim) words() []string {
+	return []string{
+		v.client.Namespace, v.client.Name, v.server.Name, v.client.ClientID(), v.server.Namespace + "/" + v.server.Name,
+		string(v.client.UID), string(v.server.UID), string(v.secret.UID), string(v.server.Spec.Audience), suite.kubemint.Issuer,
+	}
+}
+
+// state is what others can see of the victim, and of Kubemint itself: objects, and what its tokens say.
+func (v *victim) state(t *testing.T) map[string]any {
+	t.Helper()
+	state := map[string]any{}
+	for _, namespace := range []string{v.client.Namespace, localcluster.Namespace} {
+		var clients v1alpha1.OAuthClientList
+		var servers v1alpha1.ResourceServerList
+		var secrets corev1.SecretList
+		for _, list := range []client.ObjectList{&clients, &servers, &secrets} {
+			if err := suite.admin.List(t.Context(), list, client.InNamespace(namespace)); err != nil {
+				t.Fatal(err)
+			}
+		}
+		for _, c := range clients.Items {
+			state["OAuthClient "+namespace+"/"+c.Name] = []any{metadataOf(&c), c.Spec, c.Status.ClientID, c.Status.SecretName, c.Status.GrantedScopes}
+		}
+		for _, s := range servers.Items {
+			others := slices.DeleteFunc(s.Status.Clients, func(c v1alpha1.GrantedClient) bool { return string(c.Namespace) == v.client.Namespace })
+			state["ResourceServer "+namespace+"/"+s.Name] = []any{metadataOf(&s), s.Spec, len(others)}
+		}
+		for _, s := range secrets.Items {
+			state["Secret "+namespace+"/"+s.Name] = s.ResourceVersion
+		}
+	}
+	for _, parameters := range [][]string{nil, {"scope=orders:read"}, {"resource=" + string(v.server.Spec.Audience)}} {
+		claims := claimsOf(t, mustGetToken(t, v.secret, parameters...).AccessToken)
+		claims["exp"] = claims["exp"].(float64) - claims["iat"].(float64)
+		delete(claims, "iat")
+		delete(claims, "jti")
+		state[fmt.Sprint("token for ", parameters)] = claims
+	}
+	return state
+}
+
+func metadataOf(object client.Object) any {
+	return []any{object.GetUID(), object.GetGeneration(), object.GetLabels(), object.GetAnnotations(), object.GetOwnerReferences(),
+		object.GetFinalizers(), object.GetDeletionTimestamp()}
+}
+
+// tenant is who holds admin in a namespace of his own, and nothing else.
+type tenant struct {
+	namespace string
+	api       client.Client
+	known     string // a client secret that he makes
+}
+
+func newTenant(t *testing.T, v *victim) *tenant {
+	t.Helper()
+	a := &tenant{namespace: newNamespace(t), known: credential.Generate()}
+	user := "admin-of-" + a.namespace
+	bind(t, a.namespace, "admin", user)
+	config := suite.cluster.Config()
+	config.Impersonate = rest.ImpersonationConfig{UserName: user, Groups: []string{"system:authenticated"}}
+	config.WarningHandler = rest.NoWarnings{}
+	var err error
+	if a.api, err = client.New(config, client.Options{Scheme: suite.admin.Scheme()}); err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { a.cleanUp(t) })
+	await(t, "the tenant's rights", func() error {
+		return a.api.Create(t.Context(), newResourceServer(a.namespace, "https://first.tenants.test"), client.DryRunAll)
+	})
+	if err := a.api.Get(t.Context(), client.ObjectKeyFromObject(v.secret), &corev1.Secret{}); !apierrors.IsForbidden(err) {
+		t.Fatalf("the tenant may read the victim's Secret: %v", err)
+	}
+	return a
+}
+
+// cleanUp takes finalizers off, which hold the namespace back.
+func (a *tenant) cleanUp(t *testing.T) {
+	for _, object := range a.all(t, context.Background()) {
+		if len(object.GetFinalizers()) == 0 {
+			continue
+		}
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"finalizers":null}}`))
+		if err := suite.admin.Patch(context.Background(), object, patch); client.IgnoreNotFound(err) != nil {
+			t.Error(err)
+		}
+	}
+	for _, kind := range []client.Object{&v1alpha1.OAuthClient{}, &v1alpha1.ResourceServer{}, &corev1.Secret{}} {
+		if err := suite.admin.DeleteAllOf(context.Background(), kind, client.InNamespace(a.namespace)); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// all are the objects in the tenant's namespace.
+func (a *tenant) all(t *testing.T, ctx context.Context) (objects []client.Object) {
+	t.Helper()
+	var clients v1alpha1.OAuthClientList
+	var servers v1alpha1.ResourceServerList
+	var secrets corev1.SecretList
+	for _, list := range []client.ObjectList{&clients, &servers, &secrets} {
+		if err := suite.admin.List(ctx, list, client.InNamespace(a.namespace)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for i := range clients.Items {
+		objects = append(objects, &clients.Items[i])
+	}
+	for i := range servers.Items {
+		objects = append(objects, &servers.Items[i])
+	}
+	for i := range secrets.Items {
+		objects = append(objects, &secrets.Items[i])
+	}
+	return objects
+}
+
+// writeElsewhere tries to write to the victim's own objects.
+func (a *tenant) writeElsewhere(t *testing.T, v *victim) {
+	t.Helper()
+	for _, object := range []client.Object{v.client.DeepCopy(), v.server.DeepCopy(), v.secret.DeepCopy()} {
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"metadata":{"annotations":{"oauth.kubemint.dev/rotate":"now"}}}`))
+		another := object.DeepCopyObject().(client.Object)
+		another.SetName("another")
+		another.SetResourceVersion("")
+		for what, err := range map[string]error{
+			"read":   a.api.Get(t.Context(), client.ObjectKeyFromObject(object), object.DeepCopyObject().(client.Object)),
+			"create": a.api.Create(t.Context(), another),
+			"update": a.api.Update(t.Context(), object.DeepCopyObject().(client.Object)),
+			"patch":  a.api.Patch(t.Context(), object.DeepCopyObject().(client.Object), patch),
+			"delete": a.api.Delete(t.Context(), object.DeepCopyObject().(client.Object)),
+		} {
+			if !apierrors.IsForbidden(err) {
+				t.Errorf("%s %T: %v", what, object, err)
+			}
+		}
+	}
+}
+
+// writeStatus tries to write what only Kubemint says, of his own objects.
+func (a *tenant) writeStatus(t *testing.T) {
+	t.Helper()
+	for _, object := range []client.Object{newClient(a.namespace, "status"), newResourceServer(a.namespace, "https://status.tenants.test")} {
+		if err := a.api.Create(t.Context(), object); err != nil {
+			t.Fatal(err)
+		}
+		patch := client.RawPatch("application/merge-patch+json", []byte(`{"status":{"observedGeneration":7}}`))
+		if err := a.api.Status().Patch(t.Context(), object, patch); !apierrors.IsForbidden(err) {
+			t.Errorf("the status of a %T can be written: %v", object, err)
+		}
+	}
+}
+
+// refusedAlways are fields of specs that no word of another's fits: they must have one of a few values.
+var refusedAlways = []string{"spec.rollout.restart[].kind", "spec.secret.source", "spec.defaultScopes[]"}
+
+// claimAll makes objects with each of the victim's words in each field.
+func (a *tenant) claimAll(t *testing.T, v *victim) {
+	t.Helper()
+	wellKnownKeys, wellKnownWords := wellKnownNames(t)
+	clients, servers, secrets := bases(a.namespace)
+	managed := metav1.ManagedFieldsEntry{Manager: "kubemint", Operation: "Apply", APIVersion: "v1", FieldsType: "FieldsV1"}
+	record := credential.Record{Present: credential.Version{Number: 1, Digest: credential.DigestOf(a.known), Created: time.Now()}}
+	words := v.words()
+	forSecrets := slices.Concat(words, wellKnownWords, []string{a.known, record.String()})
+	dataKeys := slices.Concat(wellKnownKeys, keysOf(v.secret))
+	claimKeys := slices.Concat(wellKnownKeys, []string{"team"}, v1alpha1.ReservedClaims()[:4])
+
+	var all []claim
+	all = append(all, claimsOn(t, clients, words, claimKeys, ownedBy(v.client), managed,
+		v1alpha1.WorkloadReference{Kind: "Deployment", Name: "worker"})...)
+	all = append(all, claimsOn(t, servers, words, claimKeys, ownedBy(v.client), managed)...)
+	all = append(all, claimsOn(t, secrets, forSecrets, dataKeys, ownedBy(v.client), managed)...)
+	a.mustTryEach(t, all)
+}
+
+// mustTryEach creates all objects, and sees to it that of each field of a spec at least one is accepted: else nothing was tried.
+func (a *tenant) mustTryEach(t *testing.T, all []claim) {
+	t.Helper()
+	var mu sync.Mutex
+	accepted, refused := map[string]int{}, map[string]error{}
+	var group sync.WaitGroup
+	next := make(chan claim)
+	for range 8 {
+		group.Go(func() {
+			for c := range next {
+				err := a.api.Create(t.Context(), c.object)
+				mu.Lock()
+				if key := fmt.Sprintf("%T %s", c.object, c.field); err != nil {
+					refused[key] = err
+				} else {
+					accepted[key]++
+				}
+				mu.Unlock()
+			}
+		})
+	}
+	for _, c := range all {
+		next <- c
+	}
+	close(next)
+	group.Wait()
+	t.Logf("%d objects, %d fields of which words were accepted", len(all), len(accepted))
+	for key, err := range refused {
+		_, field, _ := strings.Cut(key, " ")
+		if strings.HasPrefix(field, "spec.") && accepted[key] == 0 && !slices.Contains(refusedAlways, field) {
+			t.Errorf("%s was never accepted, so that it was not tried: %v", key, err)
+		}
+	}
+}
+
+// imitate makes objects that are in all the victim's, but for their namespace.
+func (a *tenant) imitate(t *testing.T, v *victim) {
+	t.Helper()
+	secret := v.secret.DeepCopy()
+	record := credential.Record{Present: credential.Version{Number: 1, Digest: credential.DigestOf(a.known), Created: time.Now()}}
+	secret.ObjectMeta = metav1.ObjectMeta{Namespace: a.namespace, Name: v.secret.Name, Labels: v.secret.Labels,
+		Annotations: map[string]string{v1alpha1.AnnotationCredentials: record.String()}, OwnerReferences: v.secret.OwnerReferences}
+	secret.Data["client_secret"] = []byte(a.known)
+	provided := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: "provided",
+		Labels: map[string]string{v1alpha1.LabelClient: v.client.Name}}, Data: map[string][]byte{"client_secret": []byte(a.known)}}
+	asker := newAsker(a.namespace, v.server)
+	asker.Spec.Secret = v1alpha1.SecretSpec{Source: v1alpha1.SecretProvided, Name: "provided"}
+	server := newResourceServer(a.namespace, string(v.server.Spec.Audience))
+	allow(a.namespace, v.client.Namespace)(server)
+	for _, object := range []client.Object{secret, provided, asker, server} {
+		if err := a.api.Create(t.Context(), object); err != nil && !apierrors.IsAlreadyExists(err) {
+			t.Error(err)
+		}
+	}
+}
+
+// askAtAll makes OAuthClients that ask for scopes at all ResourceServers of the tenant, and of the victim.
+func (a *tenant) askAtAll(t *testing.T) {
+	t.Helper()
+	var servers v1alpha1.ResourceServerList
+	if err := a.api.List(t.Context(), &servers, client.InNamespace(a.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	const atOnce = 16 // as many as an OAuthClient may list
+	for i := range servers.Items {
+		s := &servers.Items[i]
+		s.Spec.AllowedClients = []v1alpha1.AllowedClient{{Namespace: v1alpha1.NamespaceName(a.namespace)}}
+		if err := a.api.Update(t.Context(), s); err != nil {
+			t.Error(err)
+		}
+	}
+	for chunk := range slices.Chunk(servers.Items, atOnce) {
+		asker := &v1alpha1.OAuthClient{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, GenerateName: "asker-"}}
+		for i := range chunk {
+			asker.Spec.Resources = append(asker.Spec.Resources, v1alpha1.ResourceRequest{
+				ResourceServer: v1alpha1.ResourceServerReference{Name: v1alpha1.ObjectName(chunk[i].Name)},
+				Scopes:         []v1alpha1.Scope{chunk[i].Spec.Scopes[0].Name},
+			})
+		}
+		if err := a.api.Create(t.Context(), asker); err != nil {
+			t.Error(err)
+		}
+	}
+}
+
+// collectTokens waits until Kubemint has seen all OAuthClients of the tenant, asks for every token that they may get, and looks at whose
+// they are and whom they are for. It returns how many there were.
+func (a *tenant) collectTokens(t *testing.T, v *victim) (answers int) {
+	t.Helper()
+	var clients v1alpha1.OAuthClientList
+	await(t, "all of the tenant's OAuthClients to be seen", func() error {
+		if err := a.api.List(t.Context(), &clients, client.InNamespace(a.namespace)); err != nil {
+			return err
+		}
+		for _, c := range clients.Items {
+			if c.DeletionTimestamp.IsZero() && c.Status.ObservedGeneration != c.Generation {
+				return fmt.Errorf("%s is not", c.Name)
+			}
+		}
+		return nil
+	})
+	var secrets corev1.SecretList
+	if err := a.api.List(t.Context(), &secrets, client.InNamespace(a.namespace)); err != nil {
+		t.Fatal(err)
+	}
+	data := map[string]map[string][]byte{}
+	for _, s := range secrets.Items {
+		data[s.Name] = s.Data
+	}
+	endpoint := httpsClient(t, v.secret.Data["ca.crt"])
+	for i := range clients.Items {
+		c := &clients.Items[i]
+		requests := []url.Values{{}, {"scope": {"orders:read"}}, {"resource": {string(v.server.Spec.Audience)}}, {"resource": {suite.kubemint.Issuer}}}
+		for _, r := range c.Spec.Resources {
+			var s v1alpha1.ResourceServer
+			if a.api.Get(t.Context(), client.ObjectKey{Namespace: a.namespace, Name: string(r.ResourceServer.Name)}, &s) == nil {
+				requests = append(requests, url.Values{"resource": {string(s.Spec.Audience)}})
+			}
+		}
+		for _, form := range requests {
+			token := post(t, endpoint, c.ClientID(), string(data[c.SecretName()][string(c.Spec.Secret.Keys.ClientSecret)]), form)
+			if token == "" {
+				continue
+			}
+			answers++
+			a.inspect(t, c, v, claimsOf(t, token))
+		}
+	}
+	return answers
+}
+
+// inspect looks at the claims of a token that an OAuthClient of the tenant got.
+func (a *tenant) inspect(t *testing.T, c *v1alpha1.OAuthClient, v *victim, claims map[string]any) {
+	t.Helper()
+	origin, _ := claims["kubernetes.io"].(map[string]any)
+	if claims["sub"] != c.ClientID() || claims["client_id"] != c.ClientID() || claims["iss"] != suite.kubemint.Issuer ||
+		origin["namespace"] != a.namespace || origin["name"] != c.Name || origin["uid"] != string(c.UID) {
+		t.Errorf("%s got a token as another: %v", c.Name, claims)
+	}
+	if claims["aud"] == string(v.server.Spec.Audience) {
+		t.Errorf("%s got a token for the victim's API: %v", c.Name, claims)
+	}
+	if claims["aud"] == suite.kubemint.Issuer && len(c.Spec.Scopes) == 0 {
+		t.Errorf("%s got a token for the issuer's default audience from a ResourceServer: %v", c.Name, claims)
+	}
+}
+
+// post asks for a token, and returns it if there is one.
+func post(t *testing.T, endpoint *http.Client, id, secret string, form url.Values) string {
+	t.Helper()
+	form.Set("grant_type", "client_credentials")
+	request, err := http.NewRequestWithContext(t.Context(), http.MethodPost, suite.kubemint.Issuer+"/oauth2/token", strings.NewReader(form.Encode()))
+	if err != nil {
+		t.Fatal(err)
+	}
+	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.SetBasicAuth(id, secret)
+	response, err := endpoint.Do(request)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer response.Body.Close() //nolint:errcheck // It was read.
+	var answer tokenAnswer
+	if body, err := io.ReadAll(response.Body); err != nil || json.Unmarshal(body, &answer) != nil {
+		t.Fatalf("%d, %v", response.StatusCode, err)
+	}
+	return answer.AccessToken
+}
