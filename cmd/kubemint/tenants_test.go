@@ -37,14 +37,12 @@ func TestL04TenantsAreApart(t *testing.T) {
 	tenant.writeStatus(t)
 	tenant.claimAll(t, victim)
 	tenant.imitate(t, victim)
+	tenant.authenticateAs(t, victim)
 	tenant.askAtAll(t)
 
 	answers := tenant.collectTokens(t, victim)
 	if answers < 100 {
 		t.Errorf("there were only %d tokens to look at: the tenant's objects are refused for other reasons", answers)
-	}
-	if answer, err := requestTokenAs(t, victim.secret, victim.client.ClientID(), tenant.known); err != nil || answer.Status == http.StatusOK {
-		t.Errorf("with a secret of the tenant's making: %+v, %v", answer, err)
 	}
 	after := victim.state(t)
 	for _, key := range slices.Sorted(maps.Keys(before)) {
@@ -292,8 +290,9 @@ func (a *tenant) imitate(t *testing.T, v *victim) {
 	t.Helper()
 	secret := v.secret.DeepCopy()
 	record := credential.Record{Present: credential.Version{Number: 1, Digest: credential.DigestOf(a.known), Created: time.Now()}}
-	secret.ObjectMeta = metav1.ObjectMeta{Namespace: a.namespace, Name: v.secret.Name, Labels: v.secret.Labels,
-		Annotations: map[string]string{v1alpha1.AnnotationCredentials: record.String()}, OwnerReferences: v.secret.OwnerReferences}
+	secret.ObjectMeta = metav1.ObjectMeta{Namespace: a.namespace, Name: "imitation", Labels: v.secret.Labels,
+		Annotations: map[string]string{v1alpha1.AnnotationCredentials: record.String()}, OwnerReferences: v.secret.OwnerReferences,
+		Finalizers: []string{"tenants.test/stay"}} // Its owner is not in this namespace, so that it would be garbage collected.
 	secret.Data["client_secret"] = []byte(a.known)
 	provided := &corev1.Secret{ObjectMeta: metav1.ObjectMeta{Namespace: a.namespace, Name: "provided",
 		Labels: map[string]string{v1alpha1.LabelClient: v.client.Name}}, Data: map[string][]byte{"client_secret": []byte(a.known)}}
@@ -304,6 +303,18 @@ func (a *tenant) imitate(t *testing.T, v *victim) {
 	for _, object := range []client.Object{secret, provided, asker, server} {
 		if err := a.api.Create(t.Context(), object); err != nil && !apierrors.IsAlreadyExists(err) {
 			t.Error(err)
+		}
+	}
+}
+
+// authenticateAs tries to be the victim, with the client secret in all Secrets of the tenant's making; often enough for the token server
+// to have seen them meanwhile, and less often than it bears.
+func (a *tenant) authenticateAs(t *testing.T, v *victim) {
+	t.Helper()
+	for range 20 {
+		answer, err := requestTokenAs(t, v.secret, v.client.ClientID(), a.known)
+		if err != nil || answer.Status == http.StatusOK {
+			t.Fatalf("with a client secret of the tenant's making: %+v, %v", answer, err)
 		}
 	}
 }
