@@ -26,8 +26,8 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/credential"
 )
 
-// Whoever holds the role admin in a namespace can write what he likes into any field of any object there: another tenant's names, UIDs,
-// client ids and audiences. No token says that he is another, or is for another's API, and nothing of another's changes (L4, L5).
+// Whoever holds the role admin in a namespace can write anything into any field of any object there: another tenant's names, UIDs,
+// client ids and audiences. No token is another's, or for another's API, and nothing of another's changes (L4, L5).
 func TestL04TenantsAreApart(t *testing.T) {
 	victim := newVictim(t)
 	tenant := newTenant(t, victim)
@@ -121,11 +121,11 @@ func metadataOf(object client.Object) any {
 		object.GetFinalizers(), object.GetDeletionTimestamp()}
 }
 
-// tenant is who holds admin in a namespace of his own, and nothing else.
+// tenant is a user who holds admin in a namespace, and nothing else.
 type tenant struct {
 	namespace string
 	api       client.Client
-	known     string // a client secret that he makes
+	known     string // a client secret that the tenant makes
 }
 
 func newTenant(t *testing.T, v *victim) *tenant {
@@ -213,7 +213,7 @@ func (a *tenant) writeElsewhere(t *testing.T, v *victim) {
 	}
 }
 
-// writeStatus tries to write what only Kubemint says, of his own objects.
+// writeStatus tries to write what only Kubemint says, of the tenant's own objects.
 func (a *tenant) writeStatus(t *testing.T) {
 	t.Helper()
 	for _, object := range []client.Object{newClient(a.namespace, "status"), newResourceServer(a.namespace, "https://status.tenants.test")} {
