@@ -17,6 +17,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
+	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
@@ -70,6 +71,18 @@ func newVictim(t *testing.T) *victim {
 	create(t, v.server)
 	v.secret = issued(t, v.client)
 	awaitAnswer(t, v.secret, "", "scope=orders:read")
+	await(t, "the victim's status", func() error {
+		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(v.client), v.client); err != nil {
+			return err
+		}
+		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(v.server), v.server); err != nil {
+			return err
+		}
+		if !meta.IsStatusConditionTrue(v.client.Status.Conditions, v1alpha1.ConditionScopesGranted) || v.server.Status.ClientCount != 1 {
+			return fmt.Errorf("%+v, %+v", v.client.Status, v.server.Status)
+		}
+		return nil
+	})
 	awaitNextSecond(t, v.server) // Of two from the same second, the UIDs decide who has an audience.
 	return v
 }
@@ -96,11 +109,11 @@ func (v *victim) state(t *testing.T) map[string]any {
 			}
 		}
 		for _, c := range clients.Items {
-			state["OAuthClient "+namespace+"/"+c.Name] = []any{metadataOf(&c), c.Spec, c.Status.ClientID, c.Status.SecretName, c.Status.GrantedScopes}
+			c.Status.Credentials = nil // They say when a client secret was last used.
+			state["OAuthClient "+namespace+"/"+c.Name] = []any{metadataOf(&c), c.Spec, c.Status}
 		}
 		for _, s := range servers.Items {
-			others := slices.DeleteFunc(s.Status.Clients, func(c v1alpha1.GrantedClient) bool { return string(c.Namespace) == v.client.Namespace })
-			state["ResourceServer "+namespace+"/"+s.Name] = []any{metadataOf(&s), s.Spec, len(others)}
+			state["ResourceServer "+namespace+"/"+s.Name] = []any{metadataOf(&s), s.Spec, s.Status}
 		}
 		for _, s := range secrets.Items {
 			state["Secret "+namespace+"/"+s.Name] = s.ResourceVersion
