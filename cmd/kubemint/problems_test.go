@@ -134,48 +134,6 @@ func TestRBACMissing(t *testing.T) {
 	awaitReason(t, c, v1alpha1.ReasonIssued)
 }
 
-// Who may do what, by the roles that config/rbac adds to Kubernetes' own.
-func TestL06RBACOfUsers(t *testing.T) {
-	namespace := newNamespace(t)
-	for _, role := range []string{"view", "edit", "admin"} {
-		mustKubectl(t, "create", "rolebinding", role, "-n", namespace, "--clusterrole="+role, "--user="+role)
-	}
-	for _, row := range []struct {
-		role, verb, resource string
-		want                 bool
-	}{
-		{"view", "get", "oauthclients", true},
-		{"view", "list", "oauthclients", true},
-		{"view", "watch", "oauthclients", true},
-		{"view", "create", "oauthclients", false},
-		{"view", "delete", "oauthclients", false},
-		{"view", "get", "secrets", false},
-		{"edit", "create", "oauthclients", true},
-		{"edit", "update", "oauthclients", true},
-		{"edit", "patch", "oauthclients", true},
-		{"edit", "delete", "oauthclients", true},
-		{"edit", "patch", "oauthclients/status", false},
-		{"admin", "create", "oauthclients", true},
-		{"admin", "update", "oauthclients/status", false},
-	} {
-		t.Run(row.role+" "+row.verb+" "+row.resource, func(t *testing.T) {
-			resource, sub, _ := strings.Cut(row.resource, "/")
-			if resource == "oauthclients" {
-				resource += ".oauth.kubemint.dev"
-			}
-			await(t, "the roles to aggregate", func() error { // The controller manager does it.
-				output, _ := suite.cluster.Kubectl(t.Context(), "auth", "can-i", row.verb, resource, "--subresource="+sub, "-n", namespace, "--as="+row.role)
-				if got := strings.TrimSpace(output) == "yes"; got != row.want {
-					return errNotYet
-				}
-				return nil
-			})
-			allowed := map[bool]string{true: "allowed", false: "refused"}[row.want]
-			attest(t, allowed, allowed) // Else the test has ended.
-		})
-	}
-}
-
 func mustKubectl(t *testing.T, args ...string) string {
 	t.Helper()
 	output, err := suite.cluster.Kubectl(t.Context(), args...)

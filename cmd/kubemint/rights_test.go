@@ -1,6 +1,7 @@
 package main_test
 
 import (
+	"cmp"
 	"slices"
 	"strings"
 	"testing"
@@ -79,7 +80,7 @@ func TestFurtherRights(t *testing.T) {
 
 // What the built-in roles may do in a namespace: all see both kinds; edit and admin write OAuthClients; admin alone writes
 // ResourceServers, by which an API lets clients of other namespaces in. Nobody writes a status, or anything in another namespace.
-func TestBuiltInRoles(t *testing.T) {
+func TestL06BuiltInRoles(t *testing.T) {
 	read := []string{"get", "list", "watch"}
 	write := append(slices.Clone(read), "create", "update", "patch", "delete", "deletecollection")
 	may := map[string]map[string][]string{
@@ -105,22 +106,38 @@ func TestBuiltInRoles(t *testing.T) {
 			})
 		}
 	}
+	verbsOf := func(role, namespace, resource string) (verbs []string) {
+		for _, verb := range write {
+			if allowed(t, holderOf(role), namespace, verb, resource) {
+				verbs = append(verbs, verb)
+			}
+		}
+		return verbs
+	}
 	for role, rights := range may {
 		for _, resource := range []string{
 			"oauthclients", "oauthclients/status", "oauthclients/finalizers", "oauthclients/scale",
 			"resourceservers", "resourceservers/status", "resourceservers/finalizers", "resourceservers/scale",
 		} {
-			for _, verb := range write {
-				want := slices.Contains(rights[resource], verb)
-				if got := allowed(t, holderOf(role), namespace, verb, resource); got != want {
-					t.Errorf("the role %q may %s %s: %t, want %t", role, verb, resource, got, want)
+			t.Run(cmp.Or(role, "nobody")+" "+resource, func(t *testing.T) {
+				want, got := rights[resource], verbsOf(role, namespace, resource)
+				attest(t, "may "+strings.Join(want, " "), "may "+strings.Join(got, " "))
+				if !slices.Equal(got, want) {
+					t.Errorf("may %q, want %q", got, want)
 				}
-				if allowed(t, holderOf(role), another, verb, resource) {
-					t.Errorf("the role %q in one namespace may %s %s in another", role, verb, resource)
+				if elsewhere := verbsOf(role, another, resource); len(elsewhere) > 0 {
+					t.Errorf("may %q in another namespace", elsewhere)
 				}
-			}
+			})
 		}
 	}
+	t.Run("view secrets", func(t *testing.T) {
+		output, _ := suite.cluster.Kubectl(t.Context(), "auth", "can-i", "get", "secrets", "-n", namespace, "--as="+holderOf("view"))
+		got := lastLines(output, 1)
+		if attest(t, "no", got); got != "no" {
+			t.Errorf("may who sees OAuthClients see their Secrets? %s", output)
+		}
+	})
 }
 
 // holderOf is the name of who holds a built-in role in a namespace, and nothing else.

@@ -29,7 +29,7 @@ import (
 
 // Whoever holds the role admin in a namespace can write anything into any field of any object there: another tenant's names, UIDs,
 // client ids and audiences. No token is another's, or for another's API, and nothing of another's changes (L4, L5).
-func TestL04TenantsAreApart(t *testing.T) {
+func TestTenantsAreApart(t *testing.T) {
 	victim := newVictim(t)
 	tenant := newTenant(t, victim)
 	before := victim.state(t)
