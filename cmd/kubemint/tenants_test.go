@@ -17,13 +17,11 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
-	"github.com/kubemint/kubemint/hack/localcluster"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 )
 
@@ -54,84 +52,6 @@ func TestTenantsAreApart(t *testing.T) {
 	if len(after) != len(before) {
 		t.Errorf("there are other objects: %v, before %v", slices.Sorted(maps.Keys(after)), slices.Sorted(maps.Keys(before)))
 	}
-}
-
-// victim is who has an API, and a client that may call it.
-type victim struct {
-	client *v1alpha1.OAuthClient
-	server *v1alpha1.ResourceServer
-	secret *corev1.Secret
-}
-
-func newVictim(t *testing.T) *victim {
-	t.Helper()
-	v := &victim{server: newResourceServer(newNamespace(t), "https://orders.tenants.test")}
-	v.client = newAsker(v.server.Namespace, v.server)
-	allow(v.server.Namespace)(v.server)
-	create(t, v.server)
-	v.secret = issued(t, v.client)
-	awaitAnswer(t, v.secret, "", "scope=orders:read")
-	await(t, "the victim's status", func() error {
-		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(v.client), v.client); err != nil {
-			return err
-		}
-		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(v.server), v.server); err != nil {
-			return err
-		}
-		if !meta.IsStatusConditionTrue(v.client.Status.Conditions, v1alpha1.ConditionScopesGranted) || v.server.Status.ClientCount != 1 {
-			return fmt.Errorf("%+v, %+v", v.client.Status, v.server.Status)
-		}
-		return nil
-	})
-	awaitNextSecond(t, v.server) // Of two from the same second, the UIDs decide who has an audience.
-	return v
-}
-
-// words are what the victim is known by.
-func (v *victim) words() []string {
-	return []string{
-		v.client.Namespace, v.client.Name, v.server.Name, v.client.ClientID(), v.server.Namespace + "/" + v.server.Name,
-		string(v.client.UID), string(v.server.UID), string(v.secret.UID), string(v.server.Spec.Audience), suite.kubemint.Issuer,
-	}
-}
-
-// state is what others can see of the victim, and of Kubemint itself: objects, and what its tokens say.
-func (v *victim) state(t *testing.T) map[string]any {
-	t.Helper()
-	state := map[string]any{}
-	for _, namespace := range []string{v.client.Namespace, localcluster.Namespace} {
-		var clients v1alpha1.OAuthClientList
-		var servers v1alpha1.ResourceServerList
-		var secrets corev1.SecretList
-		for _, list := range []client.ObjectList{&clients, &servers, &secrets} {
-			if err := suite.admin.List(t.Context(), list, client.InNamespace(namespace)); err != nil {
-				t.Fatal(err)
-			}
-		}
-		for _, c := range clients.Items {
-			c.Status.Credentials = nil // They say when a client secret was last used.
-			state["OAuthClient "+namespace+"/"+c.Name] = []any{metadataOf(&c), c.Spec, c.Status}
-		}
-		for _, s := range servers.Items {
-			state["ResourceServer "+namespace+"/"+s.Name] = []any{metadataOf(&s), s.Spec, s.Status}
-		}
-		for _, s := range secrets.Items {
-			state["Secret "+namespace+"/"+s.Name] = s.ResourceVersion
-		}
-	}
-	for _, parameters := range [][]string{nil, {"scope=orders:read"}, {"resource=" + string(v.server.Spec.Audience)}} {
-		claims := claimsOf(t, mustGetToken(t, v.secret, parameters...).AccessToken)
-		claims["exp"] = claims["exp"].(float64) - claims["iat"].(float64)
-		delete(claims, "iat")
-		delete(claims, "jti")
-		state[fmt.Sprint("token for ", parameters)] = claims
-	}
-	return state
-}
-
-func metadataOf(object client.Object) any {
-	return []any{object.GetUID(), object.GetGeneration(), object.GetLabels(), object.GetAnnotations(), object.GetOwnerReferences(),
-		object.GetFinalizers(), object.GetDeletionTimestamp()}
 }
 
 // tenant is a user who holds admin in a namespace, and nothing else.
@@ -165,7 +85,7 @@ func newTenant(t *testing.T, v *victim) *tenant {
 
 // cleanUp takes finalizers off, which hold the namespace back.
 func (a *tenant) cleanUp(t *testing.T) {
-	for _, object := range a.all(t, context.Background()) {
+	for _, object := range objectsIn(t, context.Background(), a.namespace) {
 		if len(object.GetFinalizers()) == 0 {
 			continue
 		}
@@ -179,29 +99,6 @@ func (a *tenant) cleanUp(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// all are the objects in the tenant's namespace.
-func (a *tenant) all(t *testing.T, ctx context.Context) (objects []client.Object) {
-	t.Helper()
-	var clients v1alpha1.OAuthClientList
-	var servers v1alpha1.ResourceServerList
-	var secrets corev1.SecretList
-	for _, list := range []client.ObjectList{&clients, &servers, &secrets} {
-		if err := suite.admin.List(ctx, list, client.InNamespace(a.namespace)); err != nil {
-			t.Fatal(err)
-		}
-	}
-	for i := range clients.Items {
-		objects = append(objects, &clients.Items[i])
-	}
-	for i := range servers.Items {
-		objects = append(objects, &servers.Items[i])
-	}
-	for i := range secrets.Items {
-		objects = append(objects, &secrets.Items[i])
-	}
-	return objects
 }
 
 // writeElsewhere tries to write to the victim's own objects.
