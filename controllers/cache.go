@@ -124,6 +124,7 @@ func shrinkResourceServer(s *v1alpha1.ResourceServer, texts *sharedTexts) {
 		texts.share((*string)(&granted.Namespace))
 		shareAll(texts, granted.Scopes)
 	}
+	shareAll(texts, s.Status.Scopes)
 	shareConditions(texts, s.Status.Conditions)
 }
 

@@ -127,6 +127,9 @@ func (r *ResourceServerReconciler) statusFor(ctx context.Context, s *v1alpha1.Re
 		if err != nil {
 			return status, err
 		}
+		for _, scope := range s.Spec.Scopes {
+			status.Scopes = append(status.Scopes, scope.Name)
+		}
 		status.ClientCount = int64(len(granted))
 		status.Clients = slices.Clone(granted[:min(len(granted), maxClientsTold)])
 	}

@@ -104,8 +104,12 @@ func awaitServer(t *testing.T, s *v1alpha1.ResourceServer, reason string) metav1
 		}
 		return fmt.Errorf("the conditions %+v", s.Status.Conditions)
 	})
-	if stalled := meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionStalled); stalled != (reason != v1alpha1.ReasonAudienceOwned) {
+	owned := reason == v1alpha1.ReasonAudienceOwned
+	if stalled := meta.IsStatusConditionTrue(s.Status.Conditions, v1alpha1.ConditionStalled); stalled == owned {
 		t.Errorf("%s has the conditions %+v", s.Name, s.Status.Conditions)
+	}
+	if told := len(s.Status.Scopes) == len(s.Spec.Scopes); told != owned {
+		t.Errorf("%s has the scopes %v", s.Name, s.Status.Scopes)
 	}
 	return found
 }

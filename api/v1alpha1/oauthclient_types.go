@@ -332,7 +332,8 @@ type ResourceStatus struct {
 	// +required
 	ResourceServer ResourceServerReference `json:"resourceServer"`
 
-	// The audience of the tokens, which is also the value of the parameter resource. Unset while nothing is granted.
+	// The audience of the tokens, which is also the value of the parameter resource. Unset while there is no such
+	// ResourceServer, or another one has its audience.
 	//
 	// +optional
 	Audience Audience `json:"audience,omitempty"`

@@ -166,6 +166,13 @@ type ResourceServerStatus struct {
 	// +optional
 	Conditions []metav1.Condition `json:"conditions,omitempty"`
 
+	// The scopes that clients can be granted: those of spec.scopes, while this ResourceServer has its audience.
+	//
+	// +listType=set
+	// +kubebuilder:validation:MaxItems=64
+	// +optional
+	Scopes []Scope `json:"scopes,omitempty"`
+
 	// The OAuthClients that hold scopes here, by namespace and name; the first 64 of them.
 	//
 	// +listType=atomic
@@ -206,7 +213,7 @@ type GrantedClient struct {
 // +kubebuilder:subresource:status
 // +kubebuilder:resource:path=resourceservers,singular=resourceserver,shortName=oars,categories=kubemint
 // +kubebuilder:printcolumn:name="Audience",type=string,JSONPath=`.spec.audience`,description="The aud of access tokens for this API"
-// +kubebuilder:printcolumn:name="Scopes",type=string,JSONPath=`.spec.scopes[*].name`,description="The scopes that there are"
+// +kubebuilder:printcolumn:name="Scopes",type=string,JSONPath=`.status.scopes`,description="The scopes that clients can be granted"
 // +kubebuilder:printcolumn:name="Clients",type=integer,JSONPath=`.status.clientCount`,description="How many OAuthClients hold scopes here"
 // +kubebuilder:printcolumn:name="Ready",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].status`,description="Whether clients can get tokens for the audience"
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready or not"

@@ -469,6 +469,11 @@ func (in *ResourceServerStatus) DeepCopyInto(out *ResourceServerStatus) {
 			(*in)[i].DeepCopyInto(&(*out)[i])
 		}
 	}
+	if in.Scopes != nil {
+		in, out := &in.Scopes, &out.Scopes
+		*out = make([]Scope, len(*in))
+		copy(*out, *in)
+	}
 	if in.Clients != nil {
 		in, out := &in.Clients, &out.Clients
 		*out = make([]GrantedClient, len(*in))

@@ -69,7 +69,7 @@ func TestAccesses(t *testing.T) {
 		{"G17 scopes of two audiences", beside, nil, "invoices:read accounts:read", "", "", ErrTargetsOfScopes},
 		{"G17 scopes of two audiences, not the issuer's", several, nil, "orders:write accounts:read", "", "", ErrTargetsOfScopes},
 		{"G19 resource whose scopes were taken back", Accesses{at(issuer, "a"), at(shop, "-orders:read")}, []string{shop}, "orders:read", "", "", ErrNotGranted},
-		{"G19 resource whose scopes were taken back, no scope", Accesses{at(issuer, "a"), at(shop, "-orders:read")}, []string{shop}, "", "", "", ErrNone},
+		{"G19 resource whose scopes were taken back, no scope", Accesses{at(issuer, "a"), at(shop, "-orders:read")}, []string{shop}, "", "", "", ErrNothing},
 		{"G19 scope taken back, no resource", single, nil, "orders:write", "", "", ErrNotGranted},
 		{"scopes of one audience need no resource", beside, nil, "accounts:read", bank, "accounts:read", nil},
 		{"scopes of the issuer's need no resource", beside, nil, "invoices:write invoices:read", issuer, "invoices:read invoices:write", nil},

@@ -19,6 +19,7 @@ var (
 	ErrMalformed  = errors.New("the scope parameter is scope tokens separated by single spaces (RFC 6749, section 3.3)")
 	ErrNotGranted = errors.New("a requested scope is not granted to this client")
 	ErrNone       = errors.New("no scope was requested, and this client has no default scope")
+	ErrNothing    = errors.New("no scope is granted to this client there: the status of its OAuthClient says who can change that")
 )
 
 // Set is a set of scopes, sorted and without duplicates. The zero Set is empty.
@@ -95,10 +96,7 @@ func Granted[S ~string](scopes, defaultScopes []S) Grant {
 // the client's defaults where it names none. Matching is exact and case-sensitive. The errors are those of this package.
 func (g Grant) Select(parameter string) (Set, error) {
 	if parameter == "" {
-		if g.Default.Empty() {
-			return Set{}, ErrNone
-		}
-		return g.Default, nil
+		return g.Default, g.missingDefault()
 	}
 	requested, err := Parse(parameter)
 	if err != nil {
@@ -108,6 +106,17 @@ func (g Grant) Select(parameter string) (Set, error) {
 		return Set{}, ErrNotGranted
 	}
 	return requested, nil
+}
+
+// missingDefault returns why a request that names no scope gets none, or nil.
+func (g Grant) missingDefault() error {
+	switch {
+	case g.Granted.Empty():
+		return ErrNothing
+	case g.Default.Empty():
+		return ErrNone
+	}
+	return nil
 }
 
 // Parse parses a scope parameter by RFC 6749, section 3.3: scope tokens with one space between each.

@@ -35,7 +35,7 @@ func TestSelect(t *testing.T) {
 		{"G05 scope omitted", withDefaults, "", "read write", nil},
 		{"G05 scope omitted, no defaults stated: all that is granted", Granted([]string{"b", "a"}, nil), "", "a b", nil},
 		{"G06 scope omitted, no default left", withoutDefaults, "", "", ErrNone},
-		{"G06 scope omitted, nothing granted", Grant{}, "", "", ErrNone},
+		{"G06 scope omitted, nothing granted", Grant{}, "", "", ErrNothing},
 		{"G07 subset", withDefaults, "write", "write", nil},
 		{"G07 beyond the defaults", withDefaults, "delete", "delete", nil},
 		{"G07 any order", withDefaults, "write delete read", "delete read write", nil},
