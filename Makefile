@@ -82,6 +82,10 @@ verify: generate ## Fail where generated files or go.mod are stale
 conformance: controlplane build ## Test the token endpoint row by row, and print the table (V=1: with each case)
 	@go build -o $(BIN)/kubemint-conformance ./hack/conformance && $(BIN)/kubemint-conformance $(if $(V),-v)
 
+.PHONY: wycheproof
+wycheproof: ## Run Wycheproof's vectors for signatures through the verifier of assertions (downloads 26 MB the first time)
+	@cd hack/wycheproof && go build -o $(BIN)/kubemint-wycheproof . && $(BIN)/kubemint-wycheproof
+
 .PHONY: fuzz
 fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
 	@set -e; for package in $$(go list ./tokenserver/...); do \

@@ -1,8 +1,11 @@
 package assertion
 
 import (
+	"crypto"
 	"crypto/ecdsa"
 	"crypto/hmac"
+	"crypto/rand"
+	"crypto/rsa"
 	"crypto/sha256"
 	"encoding/json"
 	"errors"
@@ -241,7 +244,7 @@ func TestC15PublicKeyAsSecret(t *testing.T) {
 func TestC15SignatureOfAnotherForm(t *testing.T) {
 	es := signers()[ES256]
 	keys := keysOf(t, es)
-	signed, signature, _ := cutLast(es.assertion(claims()))
+	signed, signature := cutLast(es.assertion(claims()))
 	raw, err := decode(signature)
 	if err != nil {
 		t.Fatal(err)
@@ -263,9 +266,27 @@ func TestC15SignatureOfAnotherForm(t *testing.T) {
 	}
 }
 
-func cutLast(token string) (before, after string, found bool) {
+func cutLast(token string) (before, after string) {
 	i := strings.LastIndexByte(token, '.')
-	return token[:i], token[i+1:], true
+	return token[:i], token[i+1:]
+}
+
+// golang-jwt's own PS256 accepts these.
+func TestC15SaltOfAnotherLength(t *testing.T) {
+	ps := signers()[PS256]
+	keys := keysOf(t, ps)
+	signed, _ := cutLast(ps.assertion(claims()))
+	digest := sha256.Sum256([]byte(signed))
+	for length, want := range map[int]error{32: nil, 31: errSignature, 20: errSignature, 64: errSignature} {
+		options := &rsa.PSSOptions{SaltLength: length, Hash: crypto.SHA256}
+		signature, err := ps.private.Sign(rand.Reader, digest[:], options)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if _, err := verify(signed+"."+encode(signature), keys, expected); !errors.Is(err, want) {
+			t.Errorf("a salt of %d bytes: %v, want %v", length, err, want)
+		}
+	}
 }
 
 func TestC17DuplicateMembers(t *testing.T) {

@@ -55,7 +55,7 @@ func mayDial(address netip.Addr, allowed []netip.Prefix) bool {
 	}
 }
 
-// newClient returns an HTTP client that gets to the addresses of mayDial only. It looks at the address that is dialled, not
+// newClient returns an HTTP client that gets to the addresses of mayDial only, and has a timeout for connecting. It looks at the address that is dialled, not
 // at what the name resolved to before, which may have changed since. So it takes no proxy from the environment, which would be dialled in
 // place of the host, and it follows no redirect.
 func newClient(allowed []netip.Prefix, roots *x509.CertPool, timeout time.Duration) *http.Client {
@@ -76,6 +76,5 @@ func newClient(allowed []netip.Prefix, roots *x509.CertPool, timeout time.Durati
 			MaxResponseHeaderBytes: 16 << 10,
 		},
 		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
-		Timeout:       timeout,
 	}
 }

@@ -252,6 +252,9 @@ func (s *KeySets) fetch(ctx context.Context, address string) (*Keys, time.Durati
 			response.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxKeySet+1))
+	if err == nil {
+		err = ctx.Err() // A host may end its answer properly as it sees that it took too long.
+	}
 	if err != nil {
 		return nil, 0, withoutURL(err)
 	}

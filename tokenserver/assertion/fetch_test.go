@@ -324,6 +324,26 @@ func TestABodyThatDoesNotEnd(t *testing.T) {
 	wantNoKeys(t, sets, host.URL, "too slowly")
 }
 
+// No more is read of a body than a key set may have, beside what is buffered on the way.
+func TestABodyWithoutBounds(t *testing.T) {
+	written := make(chan int, 1)
+	host := newHost(t, func(w http.ResponseWriter, _ *http.Request) {
+		total, chunk := 0, []byte(long(64<<10))
+		for {
+			n, err := w.Write(chunk)
+			if total += n; err != nil || total > 50<<20 {
+				written <- total
+				return
+			}
+		}
+	})
+	sets, _ := newSets(t, 0, host)
+	wantNoKeys(t, sets, host.URL, "longer than 64 KiB")
+	if total := <-written; total > 20<<20 {
+		t.Errorf("%d MiB were read", total>>20)
+	}
+}
+
 func TestNoMoreFetchesAtATimeThanThereAreSlots(t *testing.T) {
 	arrived, release := make(chan struct{}), make(chan struct{})
 	var atOnce, tooMany atomic.Int32

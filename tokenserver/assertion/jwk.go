@@ -122,7 +122,37 @@ func parseRSA(members object) (key, error) {
 	if e.Cmp(big.NewInt(minRSAExponent)) < 0 || e.Cmp(big.NewInt(math.MaxInt32)) > 0 || e.Bit(0) == 0 {
 		return key{}, fmt.Errorf("e must be odd, and from %d to %d: make a new key, with AQAB", minRSAExponent, math.MaxInt32)
 	}
+	if isROCA(n) {
+		return key{}, errors.New("n is of a kind that can be factored (ROCA, CVE-2017-15361): make a new key, by other software or hardware")
+	}
 	return key{algorithm: RS256, public: &rsa.PublicKey{N: n, E: int(e.Int64())}}, nil
+}
+
+// rocaPrimes are primes modulo which the moduli of a once common library are powers of 65537, and others are by chance only.
+var rocaPrimes = []int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157}
+
+// isROCA reports whether an RSA modulus is by the library that made weak ones (Nemec et al., The Return of Coppersmith's Attack,
+// section 2.2). It takes one in two hundred million others for such.
+func isROCA(n *big.Int) bool {
+	for _, prime := range rocaPrimes {
+		remainder := new(big.Int).Mod(n, big.NewInt(prime)).Int64()
+		if !isPower(remainder, minRSAExponent, prime) {
+			return false
+		}
+	}
+	return true
+}
+
+// isPower reports whether a number is a power of a base modulo a prime.
+func isPower(number, base, prime int64) bool {
+	power := int64(1)
+	for range prime - 1 {
+		if power == number {
+			return true
+		}
+		power = power * base % prime
+	}
+	return false
 }
 
 func parseP256(members object) (key, error) {

@@ -200,6 +200,23 @@ func TestWhatIsNoPointOfEd25519IsRefused(t *testing.T) {
 	}
 }
 
+// What was made by the library with that flaw is a power of 65537 modulo every small prime: here it is 1, the power of nothing.
+func TestROCAKeysAreRefused(t *testing.T) {
+	product := big.NewInt(1)
+	for _, prime := range rocaPrimes {
+		product.Mul(product, big.NewInt(prime))
+	}
+	modulus := product.Lsh(product, uint(minRSABits-product.BitLen()))
+	flawed := foreignRSA.with("n", encode(modulus.Add(modulus, one).Bytes()))
+	if _, err := ParseKeys(jwks(flawed)); err == nil || !strings.Contains(err.Error(), "ROCA") {
+		t.Errorf("%v, want an error that names ROCA", err)
+	}
+	modulus.Add(modulus, big.NewInt(2))
+	if _, err := ParseKeys(jwks(flawed.with("n", encode(modulus.Bytes())))); err != nil {
+		t.Errorf("another: %v", err)
+	}
+}
+
 // FuzzParseKeys asks that nothing panics, that no error quotes a private key, and that what was accepted does its work.
 func FuzzParseKeys(f *testing.F) {
 	const secret = "c2VjcmV0LWtleS1tYXRlcmlhbA"
