@@ -160,7 +160,7 @@ var (
 // Verify returns the claims of the JWT if they are what is expected, and a key of the set signed them. A client assertion is
 // to be accepted once only: that is Replays.VerifyOnce.
 //
-// The signature comes last, as it costs a hundred times of the rest.
+// The signature comes last, as it costs more than all else.
 func (a *Assertion) Verify(keys *Keys, expected Expectation) (Claims, error) {
 	if err := a.claims.are(expected); err != nil {
 		return Claims{}, err

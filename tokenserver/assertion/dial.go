@@ -55,9 +55,9 @@ func mayDial(address netip.Addr, allowed []netip.Prefix) bool {
 	}
 }
 
-// newClient returns an HTTP client that gets to the addresses of mayDial only, and has a timeout for connecting. It looks at the address that is dialled, not
-// at what the name resolved to before, which may have changed since. So it takes no proxy from the environment, which would be dialled in
-// place of the host, and it follows no redirect.
+// newClient returns an HTTP client that gets to the addresses of mayDial only, and has a timeout for connecting. It looks at the
+// address that is dialled, not at what the name resolved to before, which may have changed since. So it takes no proxy from the
+// environment, which would be dialled in place of the host. It follows no redirect.
 func newClient(allowed []netip.Prefix, roots *x509.CertPool, timeout time.Duration) *http.Client {
 	dialer := &net.Dialer{Timeout: timeout, Control: func(_, dialled string, _ syscall.RawConn) error {
 		address, err := netip.ParseAddrPort(dialled)

@@ -76,7 +76,7 @@ type keySet struct {
 	// refreshFrom is when the keys are fetched again in the background, freshUntil when who asks for them waits for that, and
 	// staleUntil when they are no longer used.
 	refreshFrom, freshUntil, staleUntil time.Time
-	// failures are those since the last fetch that did not fail, failure is the last of them, and retryFrom when it is tried again.
+	// failures are those since the last fetch that did not fail, failure is the last of them, and retryFrom when the next may be.
 	failures  int
 	failure   error
 	retryFrom time.Time
@@ -116,8 +116,8 @@ func CheckURL(address string) error {
 	}
 }
 
-// Keys returns the key set at a URL: one that is fresh, or was while it cannot be fetched. Where it has no key of the kid that is asked
-// for, if any is, it is fetched again, once a minute at most.
+// Keys returns the key set at a URL: one that is fresh, or was while it cannot be fetched. Where it has no key of the kid that is
+// asked for, if any is, it is fetched again, once a minute at most.
 func (s *KeySets) Keys(ctx context.Context, address, keyID string) (*Keys, error) {
 	if err := CheckURL(address); err != nil {
 		return nil, err

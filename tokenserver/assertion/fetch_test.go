@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"io"
 	"log"
-	"net"
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
@@ -228,9 +227,9 @@ func TestTheLastGoodSetStaysInUseForAWhile(t *testing.T) {
 func TestFailuresBackOff(t *testing.T) {
 	host := newHost(t, broken)
 	sets, clock := newSets(t, 0, host)
-	for i, wait := range []time.Duration{5, 10, 20, 40, 80, 160, 300, 300} {
+	for i, seconds := range []int{5, 10, 20, 40, 80, 160, 300, 300} {
 		wantNoKeys(t, sets, host.URL, "its URL answers 500")
-		clock.advance(wait*time.Second - 1)
+		clock.advance(time.Duration(seconds)*time.Second - 1)
 		wantNoKeys(t, sets, host.URL, "its URL answers 500")
 		host.wantRequests(t, int32(i+1))
 		clock.advance(1)
@@ -293,7 +292,7 @@ func TestASlowURLSlowsNobodyElse(t *testing.T) {
 		close(ended)
 	})
 	good := newHost(t, serve("", newES256("1")))
-	sets, _ := newSets(t, 300*time.Millisecond, slow, good)
+	sets, _ := newSets(t, 2*time.Second, slow, good)
 	waited := make(chan error)
 	go func() {
 		_, err := sets.Keys(context.Background(), slow.URL, "")
@@ -404,149 +403,6 @@ func TestTheSetNotAskedForTheLongestIsForgotten(t *testing.T) {
 		set.underway = make(chan struct{})
 	}
 	wantNoKeys(t, sets, host.URL+"/more", "too many others")
-}
-
-func TestAnswersThatAreRefused(t *testing.T) {
-	elsewhere := newHost(t, serve("", newES256("1")))
-	for _, test := range []struct {
-		name   string
-		answer http.HandlerFunc
-		want   string
-	}{
-		{"a redirect", func(w http.ResponseWriter, r *http.Request) {
-			http.Redirect(w, r, elsewhere.URL, http.StatusFound)
-		}, "answers 302: it must answer 200, and redirects are not followed"},
-		{"not found", func(w http.ResponseWriter, r *http.Request) { http.NotFound(w, r) }, "answers 404"},
-		{"no content", func(w http.ResponseWriter, _ *http.Request) { w.WriteHeader(http.StatusNoContent) }, "answers 204"},
-		{"too long", func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write([]byte(strings.Repeat(" ", 10<<20)))
-		}, "longer than 64 KiB"},
-		{"headers that are too long", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("X", strings.Repeat("x", 1<<20))
-		}, "header"},
-		{"compressed", func(w http.ResponseWriter, r *http.Request) {
-			if got := r.Header.Get("Accept-Encoding"); got != "" {
-				t.Errorf("accepts %q", got)
-			}
-			w.Header().Set("Content-Encoding", "gzip")
-			_, _ = w.Write([]byte("\x1f\x8b"))
-		}, "JSON"},
-		{"a private key", func(w http.ResponseWriter, _ *http.Request) {
-			_, _ = w.Write(jwks(newES256("1").jwk().with("d", "AAAA")))
-		}, "publish only public keys"},
-		{"an end before the end", func(w http.ResponseWriter, _ *http.Request) {
-			w.Header().Set("Content-Length", "1000")
-			_, _ = w.Write([]byte(`{"keys":`))
-		}, "unexpected EOF"},
-	} {
-		t.Run(test.name, func(t *testing.T) {
-			host := newHost(t, test.answer)
-			sets, _ := newSets(t, 0, host, elsewhere)
-			wantNoKeys(t, sets, host.URL+"/?secret=hunter2", test.want)
-			_, err := sets.Keys(t.Context(), host.URL+"/?secret=hunter2", "")
-			if strings.Contains(err.Error(), "hunter2") {
-				t.Errorf("the error quotes the URL: %v", err)
-			}
-		})
-	}
-	elsewhere.wantRequests(t, 0)
-}
-
-func TestACertificateThatIsNotTrusted(t *testing.T) {
-	host := newHost(t, serve("", newES256("1")))
-	sets, _ := newSets(t, 0)
-	wantNoKeys(t, sets, host.URL, "certificate")
-	host.wantRequests(t, 0)
-}
-
-// C18: nothing in an assertion leads to a request, which TestAnUnknownKeyIsLookedForOnceAMinute bounds for kid.
-func TestURLsThatAreRefused(t *testing.T) {
-	sets, _ := newSets(t, 0)
-	for address, want := range map[string]string{
-		"":                               "begin with https://",
-		"http://host.example/jwks":       "begin with https://",
-		"file:///etc/passwd":             "begin with https://",
-		"https:///jwks":                  "begin with https://",
-		"https:host.example":             "begin with https://",
-		"https://:443/jwks":              "begin with https://",
-		"https://u:p@host.example/":      "no user",
-		"https://host.example/#x":        "fragment",
-		"https://host.example/#":         "fragment",
-		"https://host.example/\n":        "must be a URL",
-		"https://h/" + long(maxURL):      "at most 2048 bytes",
-		"https://host.example:99999/":    "",
-		"https://host.example/jwks?x=%2": "",
-	} {
-		if err := CheckURL(address); want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
-			t.Errorf("%q: %v, want %q", address, err, want)
-		}
-		if want != "" {
-			wantNoKeys(t, sets, address, want)
-		}
-	}
-	if len(sets.sets) != 0 {
-		t.Error("what is no URL of a key set is remembered")
-	}
-}
-
-func long(n int) string { return strings.Repeat("x", n) }
-
-func TestAddresses(t *testing.T) {
-	services := []netip.Prefix{netip.MustParsePrefix("10.96.0.0/12")}
-	for address, want := range map[string]bool{
-		"8.8.8.8": true, "2606:4700::1111": true, "2a00:1450:4001::1": true, "64:ff9b::8.8.8.8": true, "::ffff:8.8.8.8": true,
-		"127.0.0.1": false, "127.8.8.8": false, "0.0.0.0": false, "0.1.2.3": false, "10.0.0.1": false, "172.16.0.1": false, "172.31.255.255": false,
-		"192.168.1.1": false, "169.254.169.254": false, "168.63.129.16": false, "100.64.0.1": false, "100.100.100.200": false,
-		"198.18.0.1": false, "192.0.0.192": false, "224.0.0.1": false, "240.0.0.1": false, "255.255.255.255": false,
-		"::": false, "::1": false, "fe80::1": false, "fe80::1%eth0": false, "fc00::1": false, "fd00:ec2::254": false, "ff02::1": false,
-		"fec0::1": false, "2001:db8::1": false, "2001::1": false, "2002:a00:1::": false, "::ffff:127.0.0.1": false,
-		"::ffff:169.254.169.254": false, "64:ff9b::127.0.0.1": false, "64:ff9b::10.0.0.1": false, "64:ff9b:1::1": false,
-		"::7f00:1": false, "100::1": false, "4000::1": false,
-		"10.96.0.1": true, "10.111.255.255": true, "10.112.0.0": false, "::ffff:10.96.0.1": true, "64:ff9b::10.96.0.1": true,
-	} {
-		if got := mayDial(netip.MustParseAddr(address), services); got != want {
-			t.Errorf("may dial %s: %v, want %v", address, got, want)
-		}
-	}
-}
-
-// The address is looked at when it is dialled: a name that resolves to a private one is refused as the address itself is.
-func TestPrivateAddressesAreNotDialled(t *testing.T) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = listener.Close() })
-	connected := make(chan struct{})
-	go func() {
-		if _, err := listener.Accept(); err == nil {
-			close(connected)
-		}
-	}()
-	port := listener.Addr().(*net.TCPAddr).Port
-	sets := NewKeySets(FetchOptions{})
-	for _, name := range []string{"127.0.0.1", "localhost", "[::ffff:127.0.0.1]", "[::1]", "0.0.0.0"} {
-		address := fmt.Sprintf("https://%s:%d/jwks", name, port)
-		_, err := sets.Keys(t.Context(), address, "")
-		if !errors.Is(err, errAddress) {
-			t.Errorf("%s: %v, want %v", name, err, errAddress)
-		} else if strings.Contains(err.Error(), "127.0.0.1") {
-			t.Errorf("the error tells the address: %v", err)
-		}
-	}
-	select {
-	case <-connected:
-		t.Error("it was dialled")
-	default:
-	}
-}
-
-// A proxy would be dialled in place of the host, whatever the host's address.
-func TestNoProxyIsTakenFromTheEnvironment(t *testing.T) {
-	transport := newClient(nil, nil, time.Second).Transport.(*http.Transport)
-	if transport.Proxy != nil {
-		t.Error("the transport has a proxy")
-	}
 }
 
 // Fetches, failures and changes at once: for the race detector, and that whoever asks gets keys once there were any.

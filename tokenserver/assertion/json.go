@@ -67,11 +67,11 @@ func parseMembers(tokens *json.Decoder, depth int) (object, error) {
 		if err != nil || !ok {
 			return nil, errNotJSON
 		}
-		if fold := strings.Map(foldRune, name); folded[fold] {
+		fold := strings.Map(foldRune, name)
+		if folded[fold] {
 			return nil, errDuplicates
-		} else {
-			folded[fold] = true
 		}
+		folded[fold] = true
 		if members[name], err = parseValue(tokens, depth); err != nil {
 			return nil, err
 		}

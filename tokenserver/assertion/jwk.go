@@ -12,8 +12,8 @@ import (
 	"slices"
 )
 
-// The sizes of an RSA key in bits, and its least exponent (RFC 7518, section 3.3; FIPS 186-5, section 5.4). Verifying takes longer
-// the larger they are.
+// The sizes of an RSA key in bits, and its least exponent (RFC 7518, section 3.3; FIPS 186-5, appendix A.1.1). Verifying takes
+// longer the larger they are.
 const (
 	minRSABits     = 2048
 	maxRSABits     = 8192
@@ -32,7 +32,7 @@ var privateMembers = []string{"d", "p", "q", "dp", "dq", "qi", "oth", "k"}
 func parseKey(members object) (key, error) {
 	for _, name := range privateMembers {
 		if _, ok := members[name]; ok {
-			return key{}, errors.New("it is private or symmetric: publish only public keys, and replace this one, which is no longer secret")
+			return key{}, errors.New("it is private or symmetric: publish only public keys, and replace this one")
 		}
 	}
 	kind, ok := members["kty"].(string)
@@ -123,7 +123,7 @@ func parseRSA(members object) (key, error) {
 		return key{}, fmt.Errorf("e must be odd, and from %d to %d: make a new key, with AQAB", minRSAExponent, math.MaxInt32)
 	}
 	if isROCA(n) {
-		return key{}, errors.New("n is of a kind that can be factored (ROCA, CVE-2017-15361): make a new key, by other software or hardware")
+		return key{}, errors.New("n can be factored (ROCA, CVE-2017-15361): make a new key, by other software or hardware")
 	}
 	return key{algorithm: RS256, public: &rsa.PublicKey{N: n, E: int(e.Int64())}}, nil
 }
@@ -131,8 +131,8 @@ func parseRSA(members object) (key, error) {
 // rocaPrimes are primes modulo which the moduli of a once common library are powers of 65537, and others are by chance only.
 var rocaPrimes = []int64{11, 13, 17, 19, 37, 53, 61, 71, 73, 79, 97, 103, 107, 109, 127, 151, 157}
 
-// isROCA reports whether an RSA modulus is by the library that made weak ones (Nemec et al., The Return of Coppersmith's Attack,
-// section 2.2). It takes one in two hundred million others for such.
+// isROCA reports whether an RSA modulus is by the library that made weak ones (Nemec et al., The Return of Coppersmith's Attack).
+// It takes one in two hundred million others for such.
 func isROCA(n *big.Int) bool {
 	for _, prime := range rocaPrimes {
 		remainder := new(big.Int).Mod(n, big.NewInt(prime)).Int64()

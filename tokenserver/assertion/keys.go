@@ -24,7 +24,7 @@ const (
 // Algorithms are the algorithms that a token may be signed with, as the server's metadata advertises them.
 var Algorithms = []Algorithm{ES256, RS256, PS256, EdDSA}
 
-// methods verify for each algorithm. golang-jwt's own PS256 takes salts of any length; they have the length of the hash (RFC 7518,
+// methods verify for each algorithm. golang-jwt's own PS256 takes salts of any length; they must have that of the hash (RFC 7518,
 // section 3.5).
 var methods = map[Algorithm]jwt.SigningMethod{
 	ES256: jwt.SigningMethodES256,
@@ -55,9 +55,9 @@ type key struct {
 	public    crypto.PublicKey
 }
 
-// ParseKeys parses a JWK Set (RFC 7517, section 5). A set with a private or a symmetric key is refused as a whole, and so is one with
-// a key that is malformed, weak, or of a kid that another has; the errors say what to do, and quote nothing. Keys that are well, but
-// for another use or of a kind that is not supported, are left out (see LeftOut).
+// ParseKeys parses a JWK Set (RFC 7517, section 5). A set with a private or a symmetric key is refused as a whole, and so is one
+// with a key that is malformed, weak, or of a kid that another has; the errors say what to do, and quote nothing. Keys that are
+// well, but for another use or of a kind that is not supported, are left out (see LeftOut).
 func ParseKeys(jwks []byte) (*Keys, error) {
 	if len(jwks) > maxKeySet {
 		return nil, fmt.Errorf("the key set is longer than %d KiB: publish fewer keys", maxKeySet>>10)

@@ -61,7 +61,7 @@ func NewReplays(limits Limits, now func() time.Time) *Replays {
 
 var (
 	errReplayed    = errors.New("its jti was used before: make a new assertion for each request")
-	errOwnRoom     = errors.New("its client has too many unexpired assertions: let them live shorter, and use each access token until it expires")
+	errOwnRoom     = errors.New("its client has too many unexpired assertions: let them live shorter, and keep access tokens for reuse")
 	errAllRoom     = fmt.Errorf("%w (all clients together have used up what is lent beyond each one's share)", errOwnRoom)
 	errClientsRoom = errors.New("too many clients have unexpired assertions at once: raise the limit, or let assertions live shorter")
 )
@@ -80,8 +80,8 @@ func (r *Replays) VerifyOnce(a *Assertion, keys *Keys, expected Expectation) (Cl
 	return claims, nil
 }
 
-// Use notes that an assertion of a client was used, which is accepted until a time (Claims.AcceptedUntil). It returns an error if it was used
-// before, or if there is no room to note it, and then it must not be accepted.
+// Use notes that an assertion of a client was used, which is accepted until a time (Claims.AcceptedUntil). It returns an error if
+// it was used before, or if there is no room to note it, and then it must not be accepted.
 func (r *Replays) Use(client, id string, until time.Time) error {
 	used := hash(client, id)
 	r.mu.Lock()

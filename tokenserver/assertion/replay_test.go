@@ -62,16 +62,16 @@ func TestC11UntilTheEndOfTheLeeway(t *testing.T) {
 }
 
 func TestC12JTIManyTimesAtOnce(t *testing.T) {
-	const ids = 500
-	replays, _ := newReplays(DefaultLimits)
+	const ids, callers = 20_000, 20
+	replays, _ := newReplays(Limits{Clients: 1, Own: ids, PerClient: ids})
 	var accepted atomic.Int32
 	var all sync.WaitGroup
 	begin := make(chan struct{})
-	for range 100 {
+	for caller := range callers {
 		all.Go(func() {
 			<-begin
-			for id := range ids {
-				if replays.Use("a", fmt.Sprint(id), now.Add(time.Minute)) == nil {
+			for i := range ids { // From another one on each, so that all note new ones at once.
+				if replays.Use("a", fmt.Sprint((i+caller*ids/callers)%ids), now.Add(time.Minute)) == nil {
 					accepted.Add(1)
 				}
 			}
@@ -199,7 +199,8 @@ func BenchmarkReplays(b *testing.B) {
 			limits := Limits{Clients: 10_000, Own: 1 << 20, PerClient: 1 << 20}
 			replays, clock := newReplays(limits)
 			for i := range remembered {
-				if err := replays.Use(fmt.Sprint(i%10_000), fmt.Sprint(i), now.Add(time.Duration(1000*time.Hour+time.Duration(i)))); err != nil {
+				end := now.Add(1000*time.Hour + time.Duration(i))
+				if err := replays.Use(fmt.Sprint(i%10_000), fmt.Sprint(i), end); err != nil {
 					b.Fatal(err)
 				}
 			}
