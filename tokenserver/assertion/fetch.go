@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/netip"
 	"net/url"
@@ -154,12 +155,12 @@ func (s *KeySets) ask(address, keyID string) (*keySet, <-chan struct{}) {
 	}
 	set.asked = now
 	fresh := set.keys != nil && now.Before(set.freshUntil)
-	unknown := fresh && keyID != "" && !set.keys.Has(keyID) && now.Sub(set.started) >= unknownKeyInterval
-	due := !fresh || unknown || !now.Before(set.refreshFrom)
+	unknown := set.keys != nil && keyID != "" && !set.keys.Has(keyID)
+	due := !fresh || !now.Before(set.refreshFrom) || unknown && now.Sub(set.started) >= unknownKeyInterval
 	if due && set.underway == nil && !now.Before(set.retryFrom) {
 		s.begin(address, set, now)
 	}
-	if missing := !fresh || keyID != "" && !set.keys.Has(keyID); !missing {
+	if fresh && !unknown {
 		return set, nil
 	}
 	return set, set.underway
@@ -244,7 +245,7 @@ func (s *KeySets) fetch(ctx context.Context, address string) (*Keys, time.Durati
 	request.Header.Set("User-Agent", "kubemint")
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, 0, withoutURL(err)
+		return nil, 0, reason(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
@@ -256,28 +257,37 @@ func (s *KeySets) fetch(ctx context.Context, address string) (*Keys, time.Durati
 		err = ctx.Err() // A host may end its answer properly as it sees that it took too long.
 	}
 	if err != nil {
-		return nil, 0, withoutURL(err)
+		return nil, 0, reason(err)
 	}
 	keys, err := ParseKeys(body)
 	return keys, freshness(response.Header), err
 }
 
-// withoutURL returns why a request failed, without the URL, whose query may be a secret, and without the address of a host that
-// only its own network should know.
-func withoutURL(err error) error {
-	if errors.Is(err, errAddress) {
+// reason returns why a request failed, for whoever chose the URL: without the URL, whose query may be a secret, and without the
+// addresses of hosts and of name servers, which are for nobody outside of their network to know.
+func reason(err error) error {
+	var resolving *net.DNSError
+	var connecting *net.OpError
+	var sending *url.Error
+	switch {
+	case errors.Is(err, errAddress):
 		err = errAddress
-	}
-	if sent := (*url.Error)(nil); errors.As(err, &sent) {
-		err = sent.Err
-	}
-	if errors.Is(err, context.DeadlineExceeded) {
+	case errors.Is(err, context.DeadlineExceeded):
 		err = errSlow
+	case errors.As(err, &resolving):
+		err = errNoHost
+	case errors.As(err, &connecting):
+		err = connecting.Err
+	case errors.As(err, &sending):
+		err = sending.Err
 	}
 	return fmt.Errorf("fetch the key set: %w", err)
 }
 
-var errSlow = errors.New("its URL answers too slowly, or not at all: check the host, the port and the network policies")
+var (
+	errSlow   = errors.New("its URL answers too slowly, or not at all: check the host, the port and the network policies")
+	errNoHost = errors.New("its host has no address: check the name")
+)
 
 // freshness returns how long a response says it is fresh, within bounds (RFC 9111, section 5.2.2).
 func freshness(header http.Header) time.Duration {

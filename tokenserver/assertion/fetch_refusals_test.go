@@ -1,7 +1,9 @@
 package assertion
 
 import (
+	"net"
 	"net/http"
+	"net/url"
 	"strings"
 	"testing"
 )
@@ -50,6 +52,23 @@ func TestAnswersThatAreRefused(t *testing.T) {
 		})
 	}
 	elsewhere.wantRequests(t, 0)
+}
+
+// Whoever reads why a fetch failed learns no address that the names of hosts, or of name servers, stand for.
+func TestReasonsTellNoAddress(t *testing.T) {
+	host := newHost(t, serve("", newES256("1")))
+	host.Close()
+	sets, _ := newSets(t, 0, host)
+	_, refused := sets.Keys(t.Context(), host.URL, "")
+	resolving := &net.DNSError{Err: "no such host", Name: "host.example", Server: "10.96.0.10:53"}
+	for want, err := range map[string]error{
+		"connection refused": refused,
+		"check the name":     reason(&url.Error{Op: "Get", Err: &net.OpError{Op: "dial", Net: "tcp", Err: resolving}}),
+	} {
+		if err == nil || !strings.Contains(err.Error(), want) || strings.Contains(err.Error(), "127.0.0.1") || strings.Contains(err.Error(), "10.96") {
+			t.Errorf("%v, want %q without an address", err, want)
+		}
+	}
 }
 
 func TestACertificateThatIsNotTrusted(t *testing.T) {

@@ -22,7 +22,7 @@ type Limits struct {
 	PerClient int
 }
 
-// DefaultLimits take 40 MB when exhausted. With assertions that live for a minute, a client can use 17 a second.
+// DefaultLimits take 32 MiB when exhausted. With assertions that live for a minute, a client can use 17 a second.
 var DefaultLimits = Limits{Clients: 16_384, Own: 16, Lent: 131_072, PerClient: 1024}
 
 // Replays remembers which client assertions were used, so that none is used twice (RFC 7523, section 3, point 7). It forgets
