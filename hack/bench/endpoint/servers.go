@@ -6,7 +6,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"os/exec"
@@ -84,9 +83,10 @@ type server struct {
 	request func(i int) []byte
 }
 
-// startKubemint starts the real binary on the servers' core, with everything on.
+// startKubemint starts the real binary on the servers' core, with everything on. Its log goes to a file: who reads a pipe would have
+// to share the generator's core, which is the one that is busy where connections are new.
 func (b *bench) startKubemint(ctx context.Context, args ...string) (*localcluster.Kubemint, error) {
-	o := localcluster.KubemintOptions{Port: b.port, Log: struct{ io.Writer }{b.log}, Args: args}
+	o := localcluster.KubemintOptions{Port: b.port, Log: b.log, Args: args}
 	if isPinned() {
 		o.Wrapper = []string{"taskset", "-c", serverCore}
 	}
