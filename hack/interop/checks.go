@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"os/exec"
 	"runtime/debug"
+	"path/filepath"
 	"strings"
 	"time"
 )
@@ -79,7 +80,8 @@ func module(name, path string) title {
 	}
 }
 
-// program is one that says its version: the first word of digits and dots.
+// program is one that says its version: the first word of digits and dots. One that was built from its Go module may know none; its
+// file's name tells the module's.
 func program(name, path string) title {
 	return func(ctx context.Context) (string, error) {
 		output, err := exec.CommandContext(ctx, path, "--version").Output()
@@ -90,6 +92,9 @@ func program(name, path string) title {
 			if strings.Trim(word, "0123456789.") == "" {
 				return name + " " + word, nil
 			}
+		}
+		if _, version, ok := strings.Cut(filepath.Base(path), "@"); ok {
+			return name + " " + version, nil
 		}
 		return "", fmt.Errorf("%s tells no version", path)
 	}
