@@ -20,8 +20,8 @@ func TestExtensions(t *testing.T) {
 		{"J14 as client_assertion of a client_id", anonymous(as + "&" + jwtBearer + "&client_assertion=" + accessToken), uniform401},
 		{"C19 assertion of 60 000 dots", anonymous(jwtBearer + "&client_assertion=" + strings.Repeat(".", 60_000)), uniform401},
 		{"C20 unknown client_assertion_type", anonymous("client_assertion_type=x&client_assertion=a.b.c"), uniform401},
-		{"C20 type without assertion", anonymous(as + "&" + jwtBearer), uniform401},
-		{"C20 assertion without type", anonymous(as + "&client_assertion=a.b.c"), uniform401},
+		{"C20 type without assertion", anonymous(as + "&" + jwtBearer), invalidRequest},
+		{"C20 assertion without type", anonymous(as + "&client_assertion=a.b.c"), invalidRequest},
 		{"X05 client assertion", anonymous(as + "&" + jwtBearer + "&client_assertion=a.b.c"), uniform401},
 		{"X05 client_id alone, as mTLS has it", anonymous(as), uniform401},
 		{"X05 certificate in a header", anonymous(as).with("X-Forwarded-Client-Cert", "Subject=\"CN="+worker+"\"").

@@ -8,6 +8,7 @@ import (
 	"net/http"
 	"strconv"
 
+	"github.com/kubemint/kubemint/tokenserver/assertion"
 	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
@@ -17,12 +18,13 @@ import (
 // document is the authorization server's metadata (RFC 8414, section 2). response_types_supported is left out, though it
 // is named as required there: this server has no authorization endpoint, and section 3.2 forbids an empty list.
 type document struct {
-	Issuer                string              `json:"issuer"`
-	TokenEndpoint         string              `json:"token_endpoint"`
-	JWKSURI               string              `json:"jwks_uri"`
-	GrantTypes            []string            `json:"grant_types_supported"`
-	TokenEndpointMethods  []clientauth.Method `json:"token_endpoint_auth_methods_supported"`
-	IDTokenSigningMethods []signing.Algorithm `json:"id_token_signing_alg_values_supported"`
+	Issuer                string                `json:"issuer"`
+	TokenEndpoint         string                `json:"token_endpoint"`
+	JWKSURI               string                `json:"jwks_uri"`
+	GrantTypes            []string              `json:"grant_types_supported"`
+	TokenEndpointMethods  []clientauth.Method   `json:"token_endpoint_auth_methods_supported"`
+	AssertionAlgorithms   []assertion.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
+	IDTokenSigningMethods []signing.Algorithm   `json:"id_token_signing_alg_values_supported"`
 }
 
 // metadata returns the document, which is the same where RFC 8414 and where OpenID Connect Discovery look for it. The server
@@ -35,6 +37,7 @@ func (s *Server) metadata(ring *signing.Ring) []byte {
 		JWKSURI:               s.Issuer.Endpoint(JWKSPath),
 		GrantTypes:            []string{grant.ClientCredentials},
 		TokenEndpointMethods:  clientauth.Methods,
+		AssertionAlgorithms:   assertion.Algorithms,
 		IDTokenSigningMethods: ring.Algorithms(),
 	})
 	if err != nil {

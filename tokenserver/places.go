@@ -20,21 +20,50 @@ type places chan struct{}
 
 func newPlaces() places { return make(places, placesPerProcessor*runtime.GOMAXPROCS(0)) }
 
-// take waits a moment for a place, and reports whether there was one.
-func (p places) take(ctx context.Context) bool {
+// place is one that was taken.
+type place struct {
+	of   places
+	held bool
+}
+
+// take waits a moment for a place; nil where there was none.
+func (p places) take(ctx context.Context) *place {
+	taken := &place{of: p}
+	if !taken.take(ctx) {
+		return nil
+	}
+	return taken
+}
+
+func (p *place) take(ctx context.Context) bool {
 	select {
-	case p <- struct{}{}:
+	case p.of <- struct{}{}:
+		p.held = true
 		return true
 	default:
 	}
 	ctx, cancel := context.WithTimeout(ctx, maxWaitForPlace)
 	defer cancel()
 	select {
-	case p <- struct{}{}:
+	case p.of <- struct{}{}:
+		p.held = true
 		return true
 	case <-ctx.Done():
 		return false
 	}
 }
 
-func (p places) leave() { <-p }
+// leave leaves the place to others, if it is still held.
+func (p *place) leave() {
+	if p.held {
+		p.held = false
+		<-p.of
+	}
+}
+
+// aside leaves the place while something is waited for that others do, and reports whether there was one again after it.
+func (p *place) aside(ctx context.Context, wait func()) bool {
+	p.leave()
+	wait()
+	return p.take(ctx)
+}

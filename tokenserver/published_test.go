@@ -279,8 +279,8 @@ func TestMetadata(t *testing.T) {
 			{"M05", "grant_types_supported", []string{"client_credentials"}},
 			{"M06", "authorization_endpoint", nil},
 			{"M07", "response_types_supported", nil},
-			{"M08", "token_endpoint_auth_methods_supported", []string{"client_secret_basic", "client_secret_post"}},
-			{"M09", "token_endpoint_auth_signing_alg_values_supported", nil},
+			{"M08", "token_endpoint_auth_methods_supported", []string{"client_secret_basic", "client_secret_post", "private_key_jwt"}},
+			{"M09", "token_endpoint_auth_signing_alg_values_supported", []string{"ES256", "RS256", "PS256", "EdDSA"}},
 			{"M09", "id_token_signing_alg_values_supported", []string{"ES256"}},
 		} {
 			t.Run(member.row+" "+member.name+", "+test.name, func(t *testing.T) {
@@ -294,7 +294,7 @@ func TestMetadata(t *testing.T) {
 		// No others, so that nothing is claimed which is not there.
 		t.Run("M10 X05 members, "+test.name, func(t *testing.T) {
 			want := []string{"grant_types_supported", "id_token_signing_alg_values_supported", "issuer", "jwks_uri",
-				"token_endpoint", "token_endpoint_auth_methods_supported"}
+				"token_endpoint", "token_endpoint_auth_methods_supported", "token_endpoint_auth_signing_alg_values_supported"}
 			got := slices.Sorted(maps.Keys(m))
 			if attest(t, fmt.Sprint(len(want), " members"), fmt.Sprint(len(got), " members")); !slices.Equal(got, want) {
 				t.Errorf("members %q, want %q", got, want)

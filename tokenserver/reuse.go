@@ -36,11 +36,12 @@ type reuse struct {
 type reuseKey struct {
 	client           *grant.Client
 	audience, scopes string
+	confirmation     grant.Confirmation
 	keyID            string
 }
 
 func reuseKeyOf(c *grant.Claims, keyID string) reuseKey {
-	return reuseKey{c.Client, c.Access.Audience, c.Scopes.String(), keyID}
+	return reuseKey{c.Client, c.Access.Audience, c.Scopes.String(), c.Confirmation, keyID}
 }
 
 // find returns the token for what was granted now, or nil.

@@ -15,6 +15,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"github.com/kubemint/kubemint/tokenserver/assertion"
+	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
 	"github.com/kubemint/kubemint/tokenserver/signing"
@@ -45,8 +47,7 @@ var defaultTimeouts = Timeouts{ReadHeader: 5 * time.Second, Read: 10 * time.Seco
 
 // Registry is what the server knows of the cluster.
 type Registry interface {
-	// Client returns the client with an identifier, or nil.
-	Client(id string) *grant.Client
+	clientauth.Registry
 	// Ring returns the signing keys, or nil before they have been seen.
 	Ring() *signing.Ring
 	// ProtectedResource returns what the owner of an API publishes of it, by the API's namespace and name; nil where there is nothing.
@@ -60,6 +61,10 @@ type Config struct {
 	// Issuer is what every token has in common.
 	Issuer   grant.Issuer
 	Registry Registry
+	// Assertions says what a JWT must be to prove a client.
+	Assertions clientauth.AssertionPolicy
+	// KeySets are those that clients publish.
+	KeySets *assertion.KeySets
 	// GetCertificate returns the serving certificate. Nil means plain HTTP, for a proxy in front to end TLS.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// Reuse is how long a client that asks again for the same scopes gets the same token, at most MaxReuse; 0 means never.
@@ -81,10 +86,11 @@ type Server struct {
 	Config
 	routes map[string]http.HandlerFunc
 	// resources is where the paths of protected resources' metadata begin.
-	resources string
-	failures  *failureBudget
-	places    places
-	reuse     reuse
+	resources     string
+	authenticator *clientauth.Authenticator
+	failures      *failureBudget
+	places        places
+	reuse         reuse
 	// leaving is set when the server is to stop.
 	leaving atomic.Bool
 }
@@ -108,6 +114,8 @@ func New(config Config) (*Server, error) {
 		config.Timeouts = defaultTimeouts
 	}
 	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces(), reuse: reuse{window: config.Reuse}}
+	s.authenticator = &clientauth.Authenticator{Registry: config.Registry, Now: config.Issuer.Now, Assertions: config.Assertions,
+		Replays: assertion.NewReplays(assertion.DefaultLimits, config.Issuer.Now), KeySets: config.KeySets}
 	base := strings.TrimSuffix(issuer.Path, "/")
 	metadata := s.published("application/json", s.metadata)
 	s.resources = ProtectedResourcePath + base + "/"

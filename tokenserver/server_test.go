@@ -8,18 +8,22 @@ import (
 	"crypto/tls"
 	"crypto/x509"
 	"encoding/base64"
+	"errors"
 	"io"
 	"log/slog"
 	"math/big"
 	"net"
 	"net/http"
 	"net/url"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/kubemint/kubemint/tokenserver"
+	"github.com/kubemint/kubemint/tokenserver/assertion"
+	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
@@ -35,7 +39,9 @@ const (
 	audience  = "https://api.test"
 	worker    = "billing.worker"
 	tokenPath = tokenserver.TokenPath
-	grantType = "grant_type=client_credentials"
+	// clusterIssuer is the iss of service account tokens.
+	clusterIssuer = "https://kubernetes.default.svc"
+	grantType     = "grant_type=client_credentials"
 )
 
 // secret is worker's.
@@ -50,9 +56,11 @@ type cluster struct {
 	clients   map[string]*grant.Client
 	resources map[string]*oauth2.ProtectedResource // By NAMESPACE/NAME.
 	ring      *signing.Ring
-	notReady  bool
-	lookups   int
-	hook      func() // Called by each lookup of a client or the ring, where it is set.
+	// accountKeys verify service account tokens.
+	accountKeys *assertion.Keys
+	notReady    bool
+	lookups     int
+	hook        func() // Called by each lookup of a client or the ring, where it is set.
 }
 
 // newCluster returns a cluster with worker, and with clients that have only a secret and the scope read.
@@ -97,6 +105,26 @@ func (c *cluster) lookup(f func()) {
 func (c *cluster) Client(id string) (client *grant.Client) {
 	c.lookup(func() { c.lookups++; client = c.clients[id] })
 	return client
+}
+
+func (c *cluster) ClientsOf(namespace, serviceAccount string) (ids []string) {
+	c.lookup(func() {
+		for _, client := range c.clients {
+			if client.Namespace == namespace && client.Asymmetric != nil && slices.Contains(client.Asymmetric.ServiceAccounts, serviceAccount) {
+				ids = append(ids, client.ID)
+			}
+		}
+	})
+	return ids
+}
+
+func (c *cluster) ServiceAccountIssuer() string { return clusterIssuer }
+
+func (c *cluster) ServiceAccountKeys(context.Context, string) (*assertion.Keys, error) {
+	if c.accountKeys == nil {
+		return nil, errors.New("there are none")
+	}
+	return c.accountKeys, nil
 }
 
 func (c *cluster) Ring() (ring *signing.Ring) {
@@ -194,9 +222,10 @@ func startOn(t *testing.T, listener net.Listener, c *cluster, options ...func(*t
 
 func configOf(c *cluster) tokenserver.Config {
 	return tokenserver.Config{
-		Issuer:   grant.Issuer{URL: issuerURL, Now: func() time.Time { return noon }},
-		Registry: c,
-		Log:      slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
+		Issuer:     grant.Issuer{URL: issuerURL, Now: func() time.Time { return noon }},
+		Registry:   c,
+		Assertions: clientauth.AssertionPolicy{Audiences: []string{issuerURL}, MaxAge: time.Minute, MaxTokenAge: time.Hour, Leeway: 10 * time.Second},
+		Log:        slog.New(slog.NewJSONHandler(logged, &slog.HandlerOptions{Level: slog.LevelDebug})),
 	}
 }
 

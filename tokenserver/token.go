@@ -107,18 +107,20 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 	default:
 		return nil, oauth2.UnsupportedGrantType
 	}
-	if !s.places.take(r.Context()) {
+	place := s.places.take(r.Context())
+	if place == nil {
 		return nil, oauth2.Overloaded
 	}
-	defer s.places.leave()
-	client, refusal := s.authenticate(r, form, audit)
+	defer place.leave()
+	caller, refusal := s.authenticate(r, form, place, audit)
 	if refusal != nil {
 		return nil, s.limited(refusal, r, audit)
 	}
-	claims, refusal := s.Issuer.Grant(client, form.Resources(), form[oauth2.ParamScope])
+	claims, refusal := s.Issuer.Grant(caller.Client, form.Resources(), form[oauth2.ParamScope])
 	if refusal != nil {
 		return nil, refusal
 	}
+	claims.Confirmation = caller.Confirmation
 	token, refusal := s.sign(claims, audit)
 	if refusal != nil {
 		return nil, refusal
@@ -149,29 +151,20 @@ func (s *Server) sign(claims *grant.Claims, audit *auditLine) (*signedToken, *oa
 	return audit.token, nil
 }
 
-// nobody stands for a client that is unknown, so that refusing it takes the same work as a wrong secret: one comparison, and no
-// allocation. No secret has this digest.
-var nobody = &grant.Client{Credentials: []credential.Accepted{{}}}
-
-// authenticate returns the client whose secret the request shows.
-func (s *Server) authenticate(r *http.Request, form oauth2.Form, audit *auditLine) (*grant.Client, *oauth2.Error) {
+// authenticate returns who the request proves to be from.
+func (s *Server) authenticate(r *http.Request, form oauth2.Form, place *place, audit *auditLine) (*clientauth.Caller, *oauth2.Error) {
 	credentials, refusal := clientauth.Read(r.Header, form)
 	audit.clientID, audit.method = loggable(credentials.ClientID), credentials.Method
 	if refusal != nil {
 		return nil, refusal
 	}
-	client := s.Registry.Client(credentials.ClientID)
-	if client == nil {
-		client = nobody
+	caller, known, refusal := s.authenticator.Authenticate(r.Context(), credentials, func(wait func()) bool { return place.aside(r.Context(), wait) })
+	audit.uid = known.UID
+	if refusal != nil {
+		return nil, refusal
 	}
-	audit.uid = client.UID
-	now := s.Issuer.Now()
-	proved := credentials.Proved(client.Credentials, now)
-	if proved == nil {
-		return nil, oauth2.InvalidClient.Because("unknown client or wrong secret")
-	}
-	proved.Use.Mark(now)
-	return client, nil
+	audit.clientID, audit.method = caller.Client.ID, caller.Method
+	return caller, nil
 }
 
 // limited charges a failed authentication to its budget, and returns the answer to it. Clients are told apart as the audit log

@@ -18,6 +18,8 @@ import (
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/controllers"
 	"github.com/kubemint/kubemint/tokenserver"
+	"github.com/kubemint/kubemint/tokenserver/assertion"
+	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/registry"
@@ -87,6 +89,8 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 	server, err := tokenserver.New(tokenserver.Config{
 		Issuer:         issuer,
 		Registry:       clients,
+		Assertions:     clientauth.AssertionPolicy{Audiences: []string{issuer.URL}, MaxAge: time.Minute, MaxTokenAge: time.Hour, Leeway: 10 * time.Second},
+		KeySets:        assertion.NewKeySets(assertion.FetchOptions{}),
 		GetCertificate: getCertificate,
 		Reuse:          o.tokenReuse,
 		Linger:         func() { time.Sleep(o.shutdownDelay) },

@@ -33,6 +33,8 @@ type Claims struct {
 	// ID is the jti, empty where there is none and none is needed.
 	ID      string
 	Expires time.Time
+	// KeyID is the kid of the key that signed it, empty where that has none.
+	KeyID string
 	// IssuedAt and NotBefore are zero where the JWT does not say.
 	IssuedAt, NotBefore time.Time
 	// AcceptedUntil is from when on the JWT is refused: Expires and the leeway. Its ID must be remembered until then.
@@ -165,10 +167,12 @@ func (a *Assertion) Verify(keys *Keys, expected Expectation) (Claims, error) {
 	if err := a.claims.are(expected); err != nil {
 		return Claims{}, err
 	}
-	if err := keys.verify(a.jws); err != nil {
+	signer, err := keys.verify(a.jws, expected.Now)
+	if err != nil {
 		return Claims{}, err
 	}
 	claims := a.claims
+	claims.KeyID = signer.id
 	claims.AcceptedUntil = claims.Expires.Add(expected.Leeway)
 	return claims, nil
 }

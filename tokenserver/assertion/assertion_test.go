@@ -33,7 +33,7 @@ func TestVerifyAcceptsEachAlgorithm(t *testing.T) {
 			}
 			want := Claims{
 				Issuer: client, Subject: client, Audience: issuer, ID: "1", IssuedAt: now, Expires: now.Add(time.Minute),
-				AcceptedUntil: now.Add(time.Minute + expected.Leeway),
+				AcceptedUntil: now.Add(time.Minute + expected.Leeway), KeyID: signer.id,
 			}
 			if got != want {
 				t.Errorf("claims %+v, want %+v", got, want)

@@ -24,8 +24,8 @@ const (
 	refreshAfter = 0.75 // Of that time, a set that is used is fetched again in the background.
 )
 
-// maxStale is how long a set that is no longer fresh stays in use while it cannot be fetched.
-const maxStale = time.Hour
+// defaultMaxStale is how long a set that is no longer fresh stays in use while it cannot be fetched.
+const defaultMaxStale = time.Hour
 
 // How long after a failure the next fetch of a URL waits: it doubles with each.
 const (
@@ -53,6 +53,11 @@ type FetchOptions struct {
 	RootCAs *x509.CertPool
 	// Timeout bounds a fetch from its beginning to the last byte; 0 stands for 5 s.
 	Timeout time.Duration
+	// Client fetches in place of the one that gets to public addresses and AllowedNetworks only. It is for a host that an administrator
+	// chose, and nobody else.
+	Client *http.Client
+	// MaxStale is how long a set that is no longer fresh stays in use while it cannot be fetched; 0 stands for an hour.
+	MaxStale time.Duration
 	// Now is the clock; nil stands for time.Now.
 	Now func() time.Time
 }
@@ -63,6 +68,7 @@ type FetchOptions struct {
 type KeySets struct {
 	now     func() time.Time
 	timeout time.Duration
+	stale   time.Duration
 	client  *http.Client
 	slots   chan struct{}
 
@@ -95,10 +101,15 @@ func NewKeySets(options FetchOptions) *KeySets {
 	if options.Now == nil {
 		options.Now = time.Now
 	}
+	if options.MaxStale == 0 {
+		options.MaxStale = defaultMaxStale
+	}
+	if options.Client == nil {
+		options.Client = newClient(options.AllowedNetworks, options.RootCAs, options.Timeout)
+	}
 	return &KeySets{
-		now: options.Now, timeout: options.Timeout,
-		client: newClient(options.AllowedNetworks, options.RootCAs, options.Timeout),
-		slots:  make(chan struct{}, maxFetches), sets: map[string]*keySet{},
+		now: options.Now, timeout: options.Timeout, stale: options.MaxStale, client: options.Client,
+		slots: make(chan struct{}, maxFetches), sets: map[string]*keySet{},
 	}
 }
 
@@ -193,13 +204,13 @@ func (s *KeySets) begin(address string, set *keySet, now time.Time) {
 		s.mu.Lock()
 		defer s.mu.Unlock()
 		set.underway = nil
-		set.ended(keys, fresh, err, s.now())
+		set.ended(keys, fresh, s.stale, err, s.now())
 		close(ended)
 	}()
 }
 
 // ended notes how a fetch ended.
-func (k *keySet) ended(keys *Keys, fresh time.Duration, err error, now time.Time) {
+func (k *keySet) ended(keys *Keys, fresh, stale time.Duration, err error, now time.Time) {
 	if err != nil {
 		backoff := min(minBackoff<<min(k.failures, 10), maxBackoff)
 		k.failures, k.failure, k.retryFrom = k.failures+1, err, now.Add(backoff)
@@ -209,7 +220,7 @@ func (k *keySet) ended(keys *Keys, fresh time.Duration, err error, now time.Time
 	k.keys = keys
 	k.refreshFrom = now.Add(time.Duration(float64(fresh) * refreshAfter))
 	k.freshUntil = now.Add(fresh)
-	k.staleUntil = k.freshUntil.Add(maxStale)
+	k.staleUntil = k.freshUntil.Add(stale)
 }
 
 var (
@@ -237,19 +248,61 @@ func (s *KeySets) fetch(ctx context.Context, address string) (*Keys, time.Durati
 	case <-ctx.Done():
 		return nil, 0, errTooMany
 	}
+	if issuer, ok := strings.CutSuffix(address, discoveryPath); ok {
+		var err error
+		if address, err = s.discover(ctx, issuer); err != nil {
+			return nil, 0, err
+		}
+	}
+	body, header, err := s.get(ctx, address)
+	if err != nil {
+		return nil, 0, err
+	}
+	keys, err := ParseKeys(body)
+	return keys, freshness(header), err
+}
+
+// discoveryPath is where an issuer's metadata is (OpenID Connect Discovery 1.0, section 4).
+const discoveryPath = "/.well-known/openid-configuration"
+
+// KeysOf returns the key set of an issuer, which its metadata names, as Keys does.
+func (s *KeySets) KeysOf(ctx context.Context, issuer, keyID string) (*Keys, error) {
+	return s.Keys(ctx, strings.TrimSuffix(issuer, "/")+discoveryPath, keyID)
+}
+
+// discover returns where an issuer's metadata says that its key set is. An issuer that ends in a slash is found without it.
+func (s *KeySets) discover(ctx context.Context, issuer string) (address string, err error) {
+	body, _, err := s.get(ctx, issuer+discoveryPath)
+	if err != nil {
+		return "", err
+	}
+	metadata, err := parseObject(body)
+	if err != nil {
+		return "", fmt.Errorf("the issuer's metadata: %w", err)
+	}
+	claimed, _ := metadata["issuer"].(string)
+	if strings.TrimSuffix(claimed, "/") != issuer {
+		return "", errors.New("the issuer's metadata names another issuer: write it as its metadata does")
+	}
+	address, _ = metadata["jwks_uri"].(string)
+	return address, CheckURL(address)
+}
+
+// get fetches a document.
+func (s *KeySets) get(ctx context.Context, address string) ([]byte, http.Header, error) {
 	request, err := http.NewRequestWithContext(ctx, http.MethodGet, address, nil)
 	if err != nil {
-		return nil, 0, fmt.Errorf("fetch the key set: %w", err)
+		return nil, nil, fmt.Errorf("fetch the key set: %w", err)
 	}
 	request.Header.Set("Accept", "application/jwk-set+json, application/json")
 	request.Header.Set("User-Agent", "kubemint")
 	response, err := s.client.Do(request)
 	if err != nil {
-		return nil, 0, reason(err)
+		return nil, nil, reason(err)
 	}
 	defer func() { _ = response.Body.Close() }()
 	if response.StatusCode != http.StatusOK {
-		return nil, 0, fmt.Errorf("fetch the key set: its URL answers %d: it must answer 200, and redirects are not followed",
+		return nil, nil, fmt.Errorf("fetch the key set: its URL answers %d: it must answer 200, and redirects are not followed",
 			response.StatusCode)
 	}
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxKeySet+1))
@@ -257,10 +310,9 @@ func (s *KeySets) fetch(ctx context.Context, address string) (*Keys, time.Durati
 		err = ctx.Err() // A host may end its answer properly as it sees that it took too long.
 	}
 	if err != nil {
-		return nil, 0, reason(err)
+		return nil, nil, reason(err)
 	}
-	keys, err := ParseKeys(body)
-	return keys, freshness(response.Header), err
+	return body, response.Header, nil
 }
 
 // reason returns why a request failed, for whoever chose the URL: without the URL, whose query may be a secret, and without the

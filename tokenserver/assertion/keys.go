@@ -2,10 +2,13 @@ package assertion
 
 import (
 	"crypto"
+	"crypto/ecdsa"
+	"crypto/elliptic"
 	"crypto/rsa"
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/golang-jwt/jwt/v5"
 )
@@ -46,6 +49,8 @@ const (
 type Keys struct {
 	keys    []key
 	leftOut []string
+	// tryEach is whether each key is tried where a token names none.
+	tryEach bool
 }
 
 // key is a public key with the one algorithm that it verifies by, whatever a token says.
@@ -53,6 +58,29 @@ type key struct {
 	id        string // Empty where the set names none.
 	algorithm Algorithm
 	public    crypto.PublicKey
+	// until is when it ceases to verify; zero: never.
+	until time.Time
+}
+
+// DatedKey is a public key of P-256, as an uncompressed point (SEC 1, section 2.3.3), with its kid and the time of its end; zero: it has none.
+type DatedKey struct {
+	ID    string
+	Point []byte
+	Until time.Time
+}
+
+// NewDatedKeys returns a set of keys that were made for one client, for ES256. Unlike those of ParseKeys, each is tried where a token names
+// no kid: a program that does not send one must not fail because its key is being replaced.
+func NewDatedKeys(dated ...DatedKey) (*Keys, error) {
+	keys := &Keys{tryEach: true}
+	for _, d := range dated {
+		public, err := ecdsa.ParseUncompressedPublicKey(elliptic.P256(), d.Point)
+		if err != nil {
+			return nil, errors.New("a key is no point of the curve P-256")
+		}
+		keys.keys = append(keys.keys, key{id: d.ID, algorithm: ES256, public: public, until: d.Until})
+	}
+	return keys, nil
 }
 
 // ParseKeys parses a JWK Set (RFC 7517, section 5). A set with a private or a symmetric key is refused as a whole, and so is one
@@ -139,49 +167,48 @@ func (k *Keys) Payload(token string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := k.verify(parsed); err != nil {
+	if _, err := k.verify(parsed, time.Time{}); err != nil {
 		return nil, err
 	}
 	return parsed.payload, nil
 }
 
-// verify verifies the signature of a JWS.
-func (k *Keys) verify(s *jws) error {
-	key, err := k.choose(s)
+// verify verifies the signature of a JWS, and returns the key that it is by.
+func (k *Keys) verify(s *jws, now time.Time) (key, error) {
+	candidates, err := k.candidates(s, now)
 	if err != nil {
-		return err
+		return key{}, err
 	}
-	if err := methods[key.algorithm].Verify(s.signed, s.signature, key.public); err != nil {
-		return errSignature
+	for _, candidate := range candidates {
+		if methods[candidate.algorithm].Verify(s.signed, s.signature, candidate.public) == nil {
+			return candidate, nil
+		}
 	}
-	return nil
+	return key{}, errSignature
 }
 
-// choose returns the key that a JWS is to be verified with: the one of its kid; or, where it names none, the only one for its
-// algorithm. Several are not tried, as what a signature is by should not depend on luck.
-func (k *Keys) choose(s *jws) (key, error) {
-	if s.keyID != "" {
-		i := slices.IndexFunc(k.keys, func(key key) bool { return key.id == s.keyID })
-		if i < 0 {
-			return key{}, ErrUnknownKey
-		}
-		if k.keys[i].algorithm != s.algorithm {
-			return key{}, errKeyAlgorithm
-		}
-		return k.keys[i], nil
-	}
-	fitting := -1
-	for i := range k.keys {
-		if k.keys[i].algorithm != s.algorithm {
+// candidates returns the keys that a JWS may be by: the one of its kid; or, where it names none, the only one for its algorithm. Several
+// are tried only where one maker made them for one client, as what a signature is by should not depend on luck.
+func (k *Keys) candidates(s *jws, now time.Time) ([]key, error) {
+	var fitting []key
+	for _, candidate := range k.keys {
+		ended := !candidate.until.IsZero() && !now.Before(candidate.until)
+		if ended || s.keyID != "" && candidate.id != s.keyID {
 			continue
 		}
-		if fitting >= 0 {
-			return key{}, errWhichKey
+		if candidate.algorithm == s.algorithm {
+			fitting = append(fitting, candidate)
+		} else if s.keyID != "" {
+			return nil, errKeyAlgorithm
 		}
-		fitting = i
 	}
-	if fitting < 0 {
-		return key{}, errNoKey
+	switch {
+	case len(fitting) == 0 && s.keyID != "":
+		return nil, ErrUnknownKey
+	case len(fitting) == 0:
+		return nil, errNoKey
+	case len(fitting) > 1 && !k.tryEach:
+		return nil, errWhichKey
 	}
-	return k.keys[fitting], nil
+	return fitting, nil
 }

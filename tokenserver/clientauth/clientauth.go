@@ -1,5 +1,6 @@
-// Package clientauth finds out who is calling: it reads a client's credentials from a token request, by
-// client_secret_basic or client_secret_post (RFC 6749, section 2.3.1), and verifies them.
+// Package clientauth finds out who is calling: it reads a client's credentials from a token request, and verifies them. They are a
+// client secret, by client_secret_basic or client_secret_post (RFC 6749, section 2.3.1), or a JWT (RFC 7521, section 4.2): one
+// that the client signed (private_key_jwt, RFC 7523), the token of a service account, or that of another trusted issuer.
 package clientauth
 
 import (
@@ -11,30 +12,46 @@ import (
 	"unicode"
 	"unicode/utf8"
 
+	"github.com/kubemint/kubemint/tokenserver/assertion"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
 )
 
-// Method is how a client authenticates, by its name in the IANA registry of token endpoint authentication methods.
+// Method is how a client authenticates: by its name in the IANA registry of token endpoint authentication methods, or, for tokens of
+// others that are sent as client assertions, by a name of our own.
 type Method string
 
 // The methods that a client may use.
 const (
-	ClientSecretBasic Method = "client_secret_basic"
-	ClientSecretPost  Method = "client_secret_post"
+	ClientSecretBasic   Method = "client_secret_basic"
+	ClientSecretPost    Method = "client_secret_post"
+	PrivateKeyJWT       Method = "private_key_jwt"
+	ServiceAccountToken Method = "service_account_token"
+	TrustedToken        Method = "trusted_issuer_token"
 )
 
-// Methods are the methods that Read accepts, as the server's metadata advertises them.
-var Methods = []Method{ClientSecretBasic, ClientSecretPost}
+// Methods are the registered methods that every server accepts, as its metadata advertises them. Tokens of others are sent as
+// private_key_jwt has it.
+var Methods = []Method{ClientSecretBasic, ClientSecretPost, PrivateKeyJWT}
 
-// Credentials is who a caller says it is, and the secret it shows for it. Nothing of it is verified.
+// assertionType is the client_assertion_type of a JWT (RFC 7523, section 2.2).
+const assertionType = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"
+
+// Credentials is who a caller says it is, and what it shows for it. Nothing of it is verified.
 type Credentials struct {
-	Method   Method
+	// Method is PrivateKeyJWT for every JWT: whose it is, is found when it is verified.
+	Method Method
+	// ClientID is empty where a JWT of another says nothing of it.
 	ClientID string
-	secret   string
+
+	secret string
+
+	assertion       *assertion.Assertion
+	issuer, subject string
+	text            string // The JWT itself.
 }
 
-// String leaves the secret out, wherever the credentials are printed.
+// String leaves the secret and the JWT out, wherever the credentials are printed.
 func (c Credentials) String() string { return string(c.Method) + " " + c.ClientID }
 
 // Proved returns the one of a client's secrets, of those that are valid now, that the credentials hold, or nil.
@@ -43,9 +60,12 @@ func (c Credentials) Proved(accepted []credential.Accepted, now time.Time) *cred
 }
 
 // Read reads the credentials of a token request from its headers and form. A request with credentials of more than one
-// method is malformed; one with none that this server knows fails authentication.
+// method is malformed; one with none that this server knows fails authentication. A refusal may come with what there is to say of
+// them in the audit log.
 func Read(header http.Header, form oauth2.Form) (Credentials, *oauth2.Error) {
-	if _, ok := form[oauth2.ParamClientAssertion]; ok {
+	_, hasAssertion := form[oauth2.ParamClientAssertion]
+	_, hasType := form[oauth2.ParamClientAssertionType]
+	if hasAssertion || hasType {
 		return readAssertion(header, form)
 	}
 	switch authorization := header.Values("Authorization"); len(authorization) {
@@ -58,12 +78,33 @@ func Read(header http.Header, form oauth2.Form) (Credentials, *oauth2.Error) {
 	}
 }
 
-// readAssertion refuses an assertion: alone, as a method that this server does not take; beside a secret, as ambiguous.
+// readAssertion reads a JWT and its type (RFC 7521, section 4.2). Beside a secret it is ambiguous.
 func readAssertion(header http.Header, form oauth2.Form) (Credentials, *oauth2.Error) {
-	if _, ok := form[oauth2.ParamClientSecret]; ok || len(header.Values("Authorization")) > 0 {
+	text, kind := form[oauth2.ParamClientAssertion], form[oauth2.ParamClientAssertionType]
+	_, hasSecret := form[oauth2.ParamClientSecret]
+	c := Credentials{Method: PrivateKeyJWT, ClientID: form[oauth2.ParamClientID], text: text}
+	switch {
+	case hasSecret || len(header.Values("Authorization")) > 0:
 		return Credentials{}, errSeveralMethods
+	case text == "" || kind == "":
+		return Credentials{}, oauth2.InvalidRequest("client_assertion and client_assertion_type go together: send both, or none")
+	case kind != assertionType:
+		return c, refused("client_assertion_type must be " + assertionType)
 	}
-	return Credentials{}, oauth2.InvalidClient.Because("client assertions are not supported")
+	parsed, err := assertion.Parse(text)
+	if err != nil {
+		return c, refused(err.Error())
+	}
+	c.assertion = parsed
+	c.issuer, c.subject = parsed.Claimed()
+	if c.issuer != c.subject {
+		return c, nil
+	}
+	if c.ClientID != "" && c.ClientID != c.subject {
+		return c, refused("its iss and sub differ from client_id")
+	}
+	c.ClientID = c.subject
+	return c, nil
 }
 
 var errSeveralMethods = oauth2.InvalidRequest("the request authenticates the client in more than one way: use one")

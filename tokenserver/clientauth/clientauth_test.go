@@ -37,7 +37,7 @@ func TestRead(t *testing.T) {
 	viaBasic := Credentials{Method: ClientSecretBasic, ClientID: id, secret: secret}
 	viaPost := Credentials{Method: ClientSecretPost, ClientID: id, secret: secret}
 	issued := credential.Generate()
-	accepted := map[Method]bool{}
+	accepted := map[Method]bool{PrivateKeyJWT: true} // By TestAssertions.
 
 	for _, test := range []struct {
 		name          string
@@ -108,8 +108,12 @@ func TestRead(t *testing.T) {
 		{"A19 secret and assertion", nil, oauth2.Form{"client_id": id, "client_secret": secret, "client_assertion": "a.b.c"}, Credentials{}, invalidRequest},
 		{"A19 Basic and assertion", []string{right}, oauth2.Form{"client_assertion": "a.b.c"}, Credentials{}, invalidRequest},
 		{"A19 two headers and assertion", []string{"", right}, oauth2.Form{"client_assertion": "a.b.c"}, Credentials{}, invalidRequest},
-		{"assertion alone: a method that is not supported", nil, oauth2.Form{"client_assertion": "a.b.c",
-			"client_assertion_type": "urn:ietf:params:oauth:client-assertion-type:jwt-bearer"}, Credentials{}, uniform401},
+		{"C20 assertion without type", nil, oauth2.Form{"client_assertion": "a.b.c"}, Credentials{}, invalidRequest},
+		{"C20 type without assertion", nil, oauth2.Form{"client_id": id, "client_assertion_type": assertionType}, Credentials{}, invalidRequest},
+		{"C20 unknown type", nil, oauth2.Form{"client_id": id, "client_assertion": "a.b.c", "client_assertion_type": "x"},
+			Credentials{Method: PrivateKeyJWT, ClientID: id, text: "a.b.c"}, uniform401},
+		{"no JWT", nil, oauth2.Form{"client_assertion": "a.b.c", "client_assertion_type": assertionType},
+			Credentials{Method: PrivateKeyJWT, text: "a.b.c"}, uniform401},
 	} {
 		t.Run(test.name, func(t *testing.T) {
 			got, err := Read(http.Header{"Authorization": test.authorization}, test.form)
@@ -205,8 +209,14 @@ func FuzzRead(f *testing.F) {
 		}
 		got, err := Read(header, form)
 		if err != nil {
-			if got != (Credentials{}) || err.Code != uniform401 && err.Code != invalidRequest {
+			if got.assertion != nil && got.issuer != got.subject || err.Code != uniform401 && err.Code != invalidRequest {
 				t.Fatalf("Read = %+v, %v", got, err)
+			}
+			return
+		}
+		if got.Method == PrivateKeyJWT {
+			if got.assertion == nil || got.issuer == "" || got.subject == "" || got.issuer == got.subject && got.ClientID != got.subject {
+				t.Fatalf("Read = %+v", got)
 			}
 			return
 		}

@@ -20,6 +20,17 @@ type Claims struct {
 	Scopes   scope.Set
 	IssuedAt time.Time
 	ID       string
+	// Confirmation binds the token to a key of the client's.
+	Confirmation Confirmation
+}
+
+// Confirmation is the key that whoever shows a token must prove to have (RFC 7800, section 3.1). The zero Confirmation binds it to none:
+// it is a bearer token.
+type Confirmation struct {
+	// Certificate is the SHA-256 of the client's certificate, in base64url (RFC 8705, section 3.1).
+	Certificate string
+	// Key is the thumbprint of the client's DPoP key (RFC 9449, section 6.1).
+	Key string
 }
 
 // ExpiresIn returns how long the token lives from a time on, in seconds.
@@ -39,12 +50,28 @@ func (c *Claims) AppendText(b []byte) ([]byte, error) {
 	b = appendInteger(b, "iat", c.IssuedAt.Unix())
 	b = appendInteger(b, "exp", c.IssuedAt.Add(c.Access.Lifetime).Unix())
 	b = appendText(b, "jti", c.ID)
+	if c.Confirmation != (Confirmation{}) {
+		b = appendName(b, "cnf")
+		b = c.Confirmation.append(b)
+	}
 	for _, name := range extraClaims(c.Access.Claims) {
 		b = appendText(b, name, c.Access.Claims[name])
 	}
 	b = appendName(b, "kubernetes.io")
 	b = c.Client.appendOrigin(b)
 	return append(b, '}'), nil
+}
+
+// append appends the value of the claim cnf.
+func (c Confirmation) append(b []byte) []byte {
+	b = append(b, '{')
+	if c.Certificate != "" {
+		b = appendText(b, "x5t#S256", c.Certificate)
+	}
+	if c.Key != "" {
+		b = appendText(b, "jkt", c.Key)
+	}
+	return append(b, '}')
 }
 
 // appendOrigin appends what names the OAuthClient, in the manner of Kubernetes' own service account tokens.
@@ -57,14 +84,14 @@ func (c *Client) appendOrigin(b []byte) []byte {
 }
 
 // extraClaims returns the names of extra claims, sorted, less those that would stand in the token twice: the ones
-// that every token has, and names that JSON cannot spell, which would all come out alike.
+// that are the server's own, and names that JSON cannot spell, which would all come out alike.
 func extraClaims(claims map[string]string) []string {
 	if len(claims) == 0 {
 		return nil
 	}
 	names := make([]string, 0, len(claims))
 	for name := range claims {
-		if !inEveryToken(name) && utf8.ValidString(name) {
+		if !own(name) && utf8.ValidString(name) {
 			names = append(names, name)
 		}
 	}
@@ -72,10 +99,10 @@ func extraClaims(claims map[string]string) []string {
 	return names
 }
 
-// inEveryToken reports whether AppendText writes a claim for every client.
-func inEveryToken(name string) bool {
+// own reports whether AppendText writes a claim itself, for every client or for some.
+func own(name string) bool {
 	switch name {
-	case "iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "kubernetes.io":
+	case "iss", "sub", "aud", "client_id", "scope", "iat", "exp", "jti", "cnf", "kubernetes.io":
 		return true
 	}
 	return false

@@ -23,8 +23,10 @@ type Client struct {
 	ID string
 	// Namespace, Name and UID are those of the OAuthClient.
 	Namespace, Name, UID string
-	// Credentials are the secrets that prove the client. A client without any cannot authenticate.
+	// Credentials are the secrets that prove the client.
 	Credentials []credential.Accepted
+	// Asymmetric is what proves the client without a shared secret; nil where nothing does.
+	Asymmetric *Asymmetric
 	// Accesses are what the client may ask for, at each audience.
 	Accesses scope.Accesses
 	// Suspended clients authenticate, but get no token.

@@ -29,6 +29,8 @@ type clients struct {
 	askers map[string]*asker
 	// secrets are those of each OAuthClient. While a Secret is being renamed, there are two.
 	secrets map[owner][]held
+	// accounts are the identifiers of the clients that each service account proves.
+	accounts map[account][]string
 	// owners tells whose a Secret was when it was last seen.
 	owners map[types.NamespacedName]owner
 }
@@ -47,6 +49,9 @@ type owner struct {
 	uid       types.UID
 }
 
+// account is a service account.
+type account struct{ namespace, name string }
+
 // asker is an OAuthClient that asks for scopes at ResourceServers.
 type asker struct {
 	object *v1alpha1.OAuthClient
@@ -56,12 +61,13 @@ type asker struct {
 
 func newClients(policy consent.Policy, servers *resourceServers) *clients {
 	return &clients{
-		policy:  policy,
-		servers: servers,
-		entries: map[string]*grant.Client{},
-		askers:  map[string]*asker{},
-		secrets: map[owner][]held{},
-		owners:  map[types.NamespacedName]owner{},
+		policy:   policy,
+		servers:  servers,
+		entries:  map[string]*grant.Client{},
+		askers:   map[string]*asker{},
+		secrets:  map[owner][]held{},
+		accounts: map[account][]string{},
+		owners:   map[types.NamespacedName]owner{},
 	}
 }
 
@@ -115,6 +121,13 @@ func (c *clients) published(key types.NamespacedName) *oauth2.ProtectedResource 
 		resource.Scopes = append(resource.Scopes, string(scope.Name))
 	}
 	return resource
+}
+
+// provedBy returns the identifiers of the clients that a service account proves.
+func (c *clients) provedBy(namespace, serviceAccount string) []string {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	return c.accounts[account{namespace, serviceAccount}]
 }
 
 func (c *clients) count() int {

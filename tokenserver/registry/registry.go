@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/assertion"
 	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/grant"
@@ -34,6 +35,7 @@ type Registry struct {
 	now       func() time.Time
 	api       client.WithWatch
 	clients   *clients
+	cluster   *clusterIssuer
 	ring      atomic.Pointer[signing.Ring]
 	ringValid atomic.Bool
 	cert      atomic.Pointer[tls.Certificate]
@@ -51,8 +53,12 @@ func New(config *rest.Config, scheme *runtime.Scheme, namespace string, policy c
 	if err != nil {
 		return nil, fmt.Errorf("set up the registry's client: %w", err)
 	}
+	cluster, err := newClusterIssuer(config, now, log)
+	if err != nil {
+		return nil, err
+	}
 	servers := newResourceServers()
-	r := &Registry{namespace: namespace, log: log, now: now, api: api, clients: newClients(policy, servers)}
+	r := &Registry{namespace: namespace, log: log, now: now, api: api, clients: newClients(policy, servers), cluster: cluster}
 	r.oauthClients = view[*v1alpha1.OAuthClient]{
 		seal: sealClient, replace: r.clients.replace, set: r.clients.set, delete: r.clients.delete, seen: r.noteEvent}
 	r.resourceServers = view[*v1alpha1.ResourceServer]{
@@ -75,12 +81,27 @@ func (r *Registry) Run(ctx context.Context) error {
 		r.secrets.follow(ctx, r.api, &corev1.Secret{}, func() client.ObjectList { return &corev1.SecretList{} }, v1alpha1.LabelComponent)
 	})
 	views.Go(func() { r.keepTellingUses(ctx) })
+	views.Go(func() { r.cluster.follow(ctx) })
 	views.Wait()
 	return nil
 }
 
 // Client returns the client with an identifier, or nil.
 func (r *Registry) Client(id string) *grant.Client { return r.clients.get(id) }
+
+// ClientsOf returns the identifiers of the clients that a service account proves.
+func (r *Registry) ClientsOf(namespace, serviceAccount string) []string {
+	return r.clients.provedBy(namespace, serviceAccount)
+}
+
+// ServiceAccountIssuer returns the issuer of the cluster's service account tokens; empty while it is not known.
+func (r *Registry) ServiceAccountIssuer() string { return r.cluster.issuer() }
+
+// ServiceAccountKeys returns the keys that verify the cluster's service account tokens; keyID is the kid of the one that is looked for.
+// It waits where they have to be fetched first.
+func (r *Registry) ServiceAccountKeys(ctx context.Context, keyID string) (*assertion.Keys, error) {
+	return r.cluster.keys(ctx, keyID)
+}
 
 // ProtectedResource returns what is published of a ResourceServer, or nil.
 func (r *Registry) ProtectedResource(namespace, name string) *oauth2.ProtectedResource {
