@@ -139,6 +139,12 @@ type AuthenticationSpec struct {
 	// +kubebuilder:default={}
 	// +optional
 	ClientSecret ClientSecretSpec `json:"clientSecret,omitzero"`
+
+	// The TLS client certificate that proves the client (mutual TLS, RFC 8705), signed by a CA that Kubemint's administrator names
+	// (--client-ca-file). Tokens that it gets this way are bound to the certificate. See docs/configuration.md.
+	//
+	// +optional
+	TLS *TLSAuthenticationSpec `json:"tls,omitempty"`
 }
 
 // ClientSecretSpec is how a client secret changes over time.
