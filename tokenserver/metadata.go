@@ -25,6 +25,8 @@ type document struct {
 	TokenEndpointMethods  []clientauth.Method   `json:"token_endpoint_auth_methods_supported"`
 	AssertionAlgorithms   []assertion.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
 	IDTokenSigningMethods []signing.Algorithm   `json:"id_token_signing_alg_values_supported"`
+	// CertificateBound is of RFC 8705, section 3.3. There are no mtls_endpoint_aliases (section 5): the one endpoint takes certificates.
+	CertificateBound bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
 }
 
 // metadata returns the document, which is the same where RFC 8414 and where OpenID Connect Discovery look for it. The server
@@ -36,9 +38,10 @@ func (s *Server) metadata(ring *signing.Ring) []byte {
 		TokenEndpoint:         s.Issuer.Endpoint(TokenPath),
 		JWKSURI:               s.Issuer.Endpoint(JWKSPath),
 		GrantTypes:            []string{grant.ClientCredentials},
-		TokenEndpointMethods:  clientauth.Methods,
+		TokenEndpointMethods:  s.methods(),
 		AssertionAlgorithms:   assertion.Algorithms,
 		IDTokenSigningMethods: ring.Algorithms(),
+		CertificateBound:      s.ClientCAs != nil,
 	})
 	if err != nil {
 		panic("tokenserver: the metadata did not encode: " + err.Error())

@@ -5,6 +5,7 @@ package tokenserver
 import (
 	"context"
 	"crypto/tls"
+	"crypto/x509"
 	"fmt"
 	"log/slog"
 	"net"
@@ -67,6 +68,8 @@ type Config struct {
 	KeySets *assertion.KeySets
 	// GetCertificate returns the serving certificate. Nil means plain HTTP, for a proxy in front to end TLS.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
+	// ClientCAs returns the CAs that may sign the certificates of clients, as they are now. Nil means that callers are not asked for any.
+	ClientCAs func() *x509.CertPool
 	// Reuse is how long a client that asks again for the same scopes gets the same token, at most MaxReuse; 0 means never.
 	Reuse time.Duration
 	// Linger is called when the server is to stop, and returns when callers have had the time to learn of it: until then, the
@@ -115,7 +118,7 @@ func New(config Config) (*Server, error) {
 	}
 	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces(), reuse: reuse{window: config.Reuse}}
 	s.authenticator = &clientauth.Authenticator{Registry: config.Registry, Now: config.Issuer.Now, Assertions: config.Assertions,
-		Replays: assertion.NewReplays(assertion.DefaultLimits, config.Issuer.Now), KeySets: config.KeySets}
+		Replays: assertion.NewReplays(assertion.DefaultLimits, config.Issuer.Now), KeySets: config.KeySets, ClientCAs: config.ClientCAs}
 	base := strings.TrimSuffix(issuer.Path, "/")
 	metadata := s.published("application/json", s.metadata)
 	s.resources = ProtectedResourcePath + base + "/"
@@ -174,7 +177,7 @@ func (s *Server) Serve(ctx context.Context, listener net.Listener) error {
 		ErrorLog:          slog.NewLogLogger(s.Log.Handler(), slog.LevelDebug),
 	}
 	if s.GetCertificate != nil {
-		server.TLSConfig = &tls.Config{MinVersion: tls.VersionTLS12, GetCertificate: s.certificate}
+		server.TLSConfig = s.tlsConfig()
 	}
 	stopped := make(chan error, 1)
 	go func() {

@@ -153,7 +153,7 @@ func (s *Server) sign(claims *grant.Claims, audit *auditLine) (*signedToken, *oa
 
 // authenticate returns who the request proves to be from.
 func (s *Server) authenticate(r *http.Request, form oauth2.Form, place *place, audit *auditLine) (*clientauth.Caller, *oauth2.Error) {
-	credentials, refusal := clientauth.Read(r.Header, form)
+	credentials, refusal := clientauth.Read(r.Header, form, s.shownCertificates(r))
 	audit.clientID, audit.method = loggable(credentials.ClientID), credentials.Method
 	if refusal != nil {
 		return nil, refusal

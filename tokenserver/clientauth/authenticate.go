@@ -2,6 +2,7 @@ package clientauth
 
 import (
 	"context"
+	"crypto/x509"
 	"time"
 
 	"github.com/kubemint/kubemint/tokenserver/assertion"
@@ -31,6 +32,8 @@ type Authenticator struct {
 	// Replays remembers which client assertions were used, and KeySets are those that clients publish. Nil means that no client has any.
 	Replays *assertion.Replays
 	KeySets *assertion.KeySets
+	// ClientCAs returns the CAs that may sign client certificates. Nil means that no client has any.
+	ClientCAs func() *x509.CertPool
 }
 
 // Caller is who proved to be a client.
@@ -62,6 +65,8 @@ func (a *Authenticator) Authenticate(ctx context.Context, c Credentials, aside A
 	switch c.Method {
 	case PrivateKeyJWT:
 		return a.byAssertion(ctx, c, aside)
+	case TLSClientAuth:
+		return a.byCertificate(c)
 	default:
 		return a.bySecret(c)
 	}

@@ -1,9 +1,11 @@
 // Package clientauth finds out who is calling: it reads a client's credentials from a token request, and verifies them. They are a
 // client secret, by client_secret_basic or client_secret_post (RFC 6749, section 2.3.1), or a JWT (RFC 7521, section 4.2): one
-// that the client signed (private_key_jwt, RFC 7523), the token of a service account, or that of another trusted issuer.
+// that the client signed (private_key_jwt, RFC 7523), the token of a service account, or that of another trusted issuer; or a TLS client
+// certificate (tls_client_auth, RFC 8705).
 package clientauth
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"net/http"
 	"net/url"
@@ -26,12 +28,13 @@ const (
 	ClientSecretBasic   Method = "client_secret_basic"
 	ClientSecretPost    Method = "client_secret_post"
 	PrivateKeyJWT       Method = "private_key_jwt"
+	TLSClientAuth       Method = "tls_client_auth"
 	ServiceAccountToken Method = "service_account_token"
 	TrustedToken        Method = "trusted_issuer_token"
 )
 
 // Methods are the registered methods that every server accepts, as its metadata advertises them. Tokens of others are sent as
-// private_key_jwt has it.
+// private_key_jwt has it. TLSClientAuth is accepted where there are CAs for it.
 var Methods = []Method{ClientSecretBasic, ClientSecretPost, PrivateKeyJWT}
 
 // assertionType is the client_assertion_type of a JWT (RFC 7523, section 2.2).
@@ -49,6 +52,8 @@ type Credentials struct {
 	assertion       *assertion.Assertion
 	issuer, subject string
 	text            string // The JWT itself.
+
+	connection *tls.ConnectionState // On which a certificate was shown.
 }
 
 // String leaves the secret and the JWT out, wherever the credentials are printed.
@@ -59,10 +64,11 @@ func (c Credentials) Proved(accepted []credential.Accepted, now time.Time) *cred
 	return credential.Match(c.secret, accepted, now)
 }
 
-// Read reads the credentials of a token request from its headers and form. A request with credentials of more than one
-// method is malformed; one with none that this server knows fails authentication. A refusal may come with what there is to say of
-// them in the audit log.
-func Read(header http.Header, form oauth2.Form) (Credentials, *oauth2.Error) {
+// Read reads the credentials of a token request from its headers, form and TLS connection, which is nil where no client certificate
+// is asked for. A request with credentials of more than one method is malformed; one with none that this server knows fails
+// authentication. A certificate beside other credentials is none of them: a client may show it to every server. A refusal may come with
+// what there is to say of them in the audit log.
+func Read(header http.Header, form oauth2.Form, connection *tls.ConnectionState) (Credentials, *oauth2.Error) {
 	_, hasAssertion := form[oauth2.ParamClientAssertion]
 	_, hasType := form[oauth2.ParamClientAssertionType]
 	if hasAssertion || hasType {
@@ -70,6 +76,9 @@ func Read(header http.Header, form oauth2.Form) (Credentials, *oauth2.Error) {
 	}
 	switch authorization := header.Values("Authorization"); len(authorization) {
 	case 0:
+		if form[oauth2.ParamClientSecret] == "" && hasCertificate(connection) {
+			return readCertificate(connection, form[oauth2.ParamClientID])
+		}
 		return readPost(form)
 	case 1:
 		return readBasic(authorization[0], form)

@@ -1,6 +1,7 @@
 package clientauth
 
 import (
+	"crypto/tls"
 	"encoding/base64"
 	"maps"
 	"net/http"
@@ -116,7 +117,7 @@ func TestRead(t *testing.T) {
 			Credentials{Method: PrivateKeyJWT, text: "a.b.c"}, uniform401},
 	} {
 		t.Run(test.name, func(t *testing.T) {
-			got, err := Read(http.Header{"Authorization": test.authorization}, test.form)
+			got, err := Read(http.Header{"Authorization": test.authorization}, test.form, nil)
 			if got != test.want {
 				t.Errorf("read %+v, want %+v", got, test.want)
 			}
@@ -207,7 +208,7 @@ func FuzzRead(f *testing.F) {
 				header.Add("Authorization", value)
 			}
 		}
-		got, err := Read(header, form)
+		got, err := Read(header, form, nil)
 		if err != nil {
 			if got.assertion != nil && got.issuer != got.subject || err.Code != uniform401 && err.Code != invalidRequest {
 				t.Fatalf("Read = %+v, %v", got, err)
@@ -232,17 +233,17 @@ func FuzzRead(f *testing.F) {
 }
 
 // encoded is a request with the credentials, as a client that follows RFC 6749 makes it.
-func encoded(t *testing.T, c Credentials) (http.Header, oauth2.Form) {
+func encoded(t *testing.T, c Credentials) (http.Header, oauth2.Form, *tls.ConnectionState) {
 	switch c.Method {
 	case ClientSecretBasic:
-		return http.Header{"Authorization": {basic(url.QueryEscape(c.ClientID), url.QueryEscape(c.secret))}}, nil
+		return http.Header{"Authorization": {basic(url.QueryEscape(c.ClientID), url.QueryEscape(c.secret))}}, nil, nil
 	case ClientSecretPost:
 		form, err := oauth2.ParseForm([]byte(url.Values{"client_id": {c.ClientID}, "client_secret": {c.secret}}.Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return nil, form
+		return nil, form, nil
 	}
 	t.Fatalf("Read accepted by method %q", c.Method)
-	return nil, nil
+	return nil, nil, nil
 }

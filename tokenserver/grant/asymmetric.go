@@ -18,6 +18,8 @@ type Asymmetric struct {
 	ServiceAccounts []string
 	// Trusted are whose tokens prove it, of issuers that the administrators name.
 	Trusted []TrustedSubject
+	// Certificate is what its TLS client certificate says; nil where none proves it.
+	Certificate *CertificateBinding
 	// Uses is when each of the ways was last used.
 	Uses *Uses
 }
@@ -34,7 +36,7 @@ type GeneratedKey struct {
 type TrustedSubject struct{ Issuer, Subject string }
 
 // Uses is when a client last proved itself in each way that takes no shared secret.
-type Uses struct{ PrivateKey, ServiceAccount, TrustedToken credential.Use }
+type Uses struct{ PrivateKey, ServiceAccount, TrustedToken, Certificate credential.Use }
 
 // MarkKey notes that the client proved itself by a key.
 func (a *Asymmetric) MarkKey(keyID string, now time.Time) {

@@ -259,12 +259,17 @@ func clientOf(object *v1alpha1.OAuthClient) *grant.Client {
 	// One text holds all names of a client, so that they are in one place in memory.
 	id, space := object.ClientID(), len(object.Namespace)
 	names := id + string(object.UID)
+	var asymmetric *grant.Asymmetric
+	if certificate := certificateOf(object); certificate != nil {
+		asymmetric = &grant.Asymmetric{Certificate: certificate, Uses: new(grant.Uses)}
+	}
 	return &grant.Client{
-		ID:        names[:len(id)],
-		Namespace: names[:space],
-		Name:      names[space+1 : len(id)],
-		UID:       names[len(id):],
-		Suspended: object.Spec.Suspend,
+		ID:         names[:len(id)],
+		Namespace:  names[:space],
+		Name:       names[space+1 : len(id)],
+		UID:        names[len(id):],
+		Asymmetric: asymmetric,
+		Suspended:  object.Spec.Suspend,
 	}
 }
 
