@@ -35,9 +35,9 @@ func TestClientCertificates(t *testing.T) {
 	named := func(subject ...pkix.AttributeTypeAndValue) *tls.Certificate {
 		return changed(func(c *x509.Certificate) { c.RawSubject = subjectOf(t, subject...) })
 	}
-	long := sub
-	for range 4 {
-		long = long.intermediate(t, caTemplate("Team CA"))
+	longest := sub
+	for i := range 3 {
+		longest = longest.intermediate(t, caTemplate(fmt.Sprint("CA ", i)))
 	}
 	short := ca.intermediate(t, func() *x509.Certificate {
 		template := caTemplate("CA of no others")
@@ -94,7 +94,9 @@ func TestClientCertificates(t *testing.T) {
 		{"signed by another client", byLeaf, "billing.dns", "another client's certificate comes with it"},
 		{"two certificates, the right one first", beside(good, good.Leaf, ca.issue(t, nil).Leaf), "billing.dns", "another client's certificate comes with it"},
 		{"two certificates, the right one second", beside(byLeaf, byLeaf.Leaf, good.Leaf), "billing.dns", "another client's certificate comes with it"},
-		{"too many certificates", long.issue(t, nil), "billing.dns", "too many certificates"},
+		{"as many certificates as may be", longest.issue(t, nil), "billing.dns", ""},
+		{"two CAs of one name", sub.intermediate(t, caTemplate("Team CA")).issue(t, nil), "billing.dns", "two CAs of one name"},
+		{"too many certificates", longest.intermediate(t, caTemplate("CA 3")).issue(t, nil), "billing.dns", "too many certificates"},
 		{"a CA's own", &tls.Certificate{Certificate: [][]byte{ca.certificate.Raw}, PrivateKey: ca.key}, "billing.dns", "it is a CA's own"},
 		{"for servers only", changed(func(c *x509.Certificate) { c.ExtKeyUsage = []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth} }),
 			"billing.dns", "must be clientAuth"},

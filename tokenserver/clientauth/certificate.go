@@ -15,8 +15,7 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
 )
 
-// maxCertificates bounds what a caller shows: its certificate, and those between it and the CA. What it costs to look for a chain among
-// them grows faster than their number.
+// maxCertificates bounds what a caller shows: its certificate, and those between it and the CA.
 const maxCertificates = 5
 
 // readCertificate reads the credentials of a request that has none but a TLS client certificate: who the client says it is (RFC 8705,
@@ -61,10 +60,16 @@ func verifyChain(shown []*x509.Certificate, authorities *x509.CertPool, now time
 	if leaf.IsCA {
 		return errors.New("it is a CA's own, and no client's")
 	}
+	names := map[string]bool{}
 	for _, certificate := range shown[1:] {
 		if !certificate.IsCA {
 			return errors.New("another client's certificate comes with it: send one, and those of the CAs that signed it")
 		}
+		// Among CAs of one name there may be very many chains, all of which would be tried.
+		if names[string(certificate.RawSubject)] {
+			return errors.New("two CAs of one name come with it: send those that signed it, each once")
+		}
+		names[string(certificate.RawSubject)] = true
 		between.AddCert(certificate)
 	}
 	_, err := leaf.Verify(x509.VerifyOptions{Roots: authorities, Intermediates: between, CurrentTime: now,
