@@ -69,11 +69,12 @@ type options struct {
 	healthAddress  string
 	metricsAddress string
 
-	tlsMode     string
-	tlsCertFile string
-	tlsKeyFile  string
-	tlsHosts    []string
-	caFile      string
+	tlsMode      string
+	tlsCertFile  string
+	tlsKeyFile   string
+	tlsHosts     []string
+	caFile       string
+	clientCAFile string
 
 	workers          int
 	leaderElect      bool
@@ -109,6 +110,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.tlsKeyFile, "tls-key-file", "", "private key, PEM, for --tls-mode=files")
 	flags.StringSliceVar(&o.tlsHosts, "tls-hosts", nil, "further DNS names and IP addresses, beside the issuer's host, that the managed certificate is for")
 	flags.StringVar(&o.caFile, "ca-file", "", "CA certificate, PEM, that clients are given as ca.crt when --tls-mode is files or disabled")
+	flags.StringVar(&o.clientCAFile, "client-ca-file", "", "CA certificates, PEM, that may sign the TLS certificates by which clients authenticate (spec.authentication.tls, RFC 8705), reloaded when they change; empty turns mutual TLS off (docs/configuration.md)")
 
 	flags.IntVar(&o.workers, "workers", 10, "OAuthClients reconciled at once, 1 to 100")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica at a time run the controllers; all of them issue tokens")
@@ -238,6 +240,9 @@ func (o *options) completeTLS() error {
 	case tlsDisabled:
 		if files {
 			return errors.New("--tls-cert-file and --tls-key-file do not go with --tls-mode=disabled: leave them out, or write --tls-mode=files")
+		}
+		if o.clientCAFile != "" {
+			return errors.New("--client-ca-file does not go with --tls-mode=disabled: a client's certificate counts only on its own TLS connection, and never in a header that a proxy forwards, for anybody could write it; let Kubemint end TLS (--tls-mode=managed or files), or leave it out")
 		}
 	default:
 		return fmt.Errorf("--tls-mode is %q: write %s, %s or %s", o.tlsMode, tlsManaged, tlsFiles, tlsDisabled)

@@ -85,6 +85,10 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 	if err != nil {
 		return nil, nil, err
 	}
+	clientCAs, err := trustClientCAs(ctx, group, o, log.With("component", "tokenserver"))
+	if err != nil {
+		return nil, nil, err
+	}
 	metrics := newMetrics(clients, o.signingKeyPolicy(), getCertificate)
 	server, err := tokenserver.New(tokenserver.Config{
 		Issuer:         issuer,
@@ -92,6 +96,7 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 		Assertions:     clientauth.AssertionPolicy{Audiences: []string{issuer.URL}, MaxAge: time.Minute, MaxTokenAge: time.Hour, Leeway: 10 * time.Second},
 		KeySets:        assertion.NewKeySets(assertion.FetchOptions{}),
 		GetCertificate: getCertificate,
+		ClientCAs:      clientCAs,
 		Reuse:          o.tokenReuse,
 		Linger:         func() { time.Sleep(o.shutdownDelay) },
 		Observe:        metrics.observe,
