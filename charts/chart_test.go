@@ -191,6 +191,10 @@ func TestArguments(t *testing.T) {
 			[]string{"tls.mode=files", "tls.secretName=kubemint-tls", "tls.caKey=ca.crt"},
 			strings.Replace(unchanged, "managed", "files --tls-cert-file=/etc/kubemint/tls/tls.crt --tls-key-file=/etc/kubemint/tls/tls.key --ca-file=/etc/kubemint/tls/ca.crt", 1),
 		},
+		"CA of clients": {
+			[]string{"tls.clientCA.secretName=clients-ca"},
+			strings.Replace(unchanged, "managed", "managed --client-ca-file=/etc/kubemint/client-ca/ca.crt", 1),
+		},
 		"TLS ends before": {
 			[]string{"tls.mode=disabled", "issuer.url=https://kubemint.kubemint-system.svc"}, strings.Replace(unchanged, "managed", "disabled", 1),
 		},
@@ -232,6 +236,36 @@ func TestCertificateFromSecret(t *testing.T) {
 	mount := corev1.VolumeMount{Name: "tls", MountPath: "/etc/kubemint/tls", ReadOnly: true}
 	if mounts := pod.Containers[0].VolumeMounts; !reflect.DeepEqual(mounts, []corev1.VolumeMount{mount}) {
 		t.Errorf("mounts: %v", mounts)
+	}
+}
+
+// Of the CA that signs clients' certificates, its private key stays out of the pod.
+func TestClientCA(t *testing.T) {
+	items := func(key string) []corev1.KeyToPath { return []corev1.KeyToPath{{Key: key, Path: "ca.crt"}} }
+	own := corev1.Volume{Name: "tls", VolumeSource: corev1.VolumeSource{Secret: &corev1.SecretVolumeSource{SecretName: "kubemint-tls"}}}
+	tests := map[string]struct {
+		set  []string
+		want []corev1.Volume
+	}{
+		"from a Secret": {[]string{"tls.clientCA.secretName=clients-ca"}, []corev1.Volume{{Name: "client-ca", VolumeSource: corev1.VolumeSource{
+			Secret: &corev1.SecretVolumeSource{SecretName: "clients-ca", Items: items("ca.crt")}}}}},
+		"from a ConfigMap": {[]string{"tls.clientCA.configMapName=spire-bundle", "tls.clientCA.key=bundle.crt"}, []corev1.Volume{{Name: "client-ca", VolumeSource: corev1.VolumeSource{
+			ConfigMap: &corev1.ConfigMapVolumeSource{LocalObjectReference: corev1.LocalObjectReference{Name: "spire-bundle"}, Items: items("bundle.crt")}}}}},
+		"beside its own certificate": {[]string{"tls.mode=files", "tls.secretName=kubemint-tls", "tls.clientCA.secretName=kubemint-tls", "tls.clientCA.key=tls.crt"},
+			[]corev1.Volume{own, {Name: "client-ca", VolumeSource: corev1.VolumeSource{
+				Secret: &corev1.SecretVolumeSource{SecretName: "kubemint-tls", Items: items("tls.crt")}}}}},
+	}
+	for name, test := range tests {
+		t.Run(name, func(t *testing.T) {
+			pod := deployment(t, test.set...).Spec.Template.Spec
+			if !reflect.DeepEqual(pod.Volumes, test.want) {
+				t.Errorf("volumes: %+v", pod.Volumes)
+			}
+			mount := corev1.VolumeMount{Name: "client-ca", MountPath: "/etc/kubemint/client-ca", ReadOnly: true}
+			if mounts := pod.Containers[0].VolumeMounts; len(mounts) != len(test.want) || !reflect.DeepEqual(mounts[len(mounts)-1], mount) {
+				t.Errorf("mounts: %v", mounts)
+			}
+		})
 	}
 }
 
@@ -354,6 +388,13 @@ func TestRefused(t *testing.T) {
 		"hosts of a certificate that is not managed": {
 			[]string{"tls.mode=files", "tls.secretName=kubemint-tls", "tls.hosts={id.example.com}"}, "tls.hosts does not go with tls.mode=files",
 		},
+		"CA of clients in two places": {
+			[]string{"tls.clientCA.secretName=a", "tls.clientCA.configMapName=b"}, "name one",
+		},
+		"CA of clients that TLS ends before": {
+			[]string{"tls.mode=disabled", "issuer.url=https://id.example.com", "tls.clientCA.configMapName=b"}, "is never trusted",
+		},
+		"CA of clients under no key": {[]string{"tls.clientCA.secretName=a", "tls.clientCA.key="}, "at '/tls/clientCA/key'"},
 		"no TLS and no proxy":        {[]string{"tls.mode=disabled"}, "tls.mode=disabled needs issuer.url: set the https URL of the proxy"},
 		"service account of no name": {[]string{"serviceAccount.create=false"}, "serviceAccount.create=false needs serviceAccount.name: name the service account"},
 		"unowned scopes":             {[]string{"issuer.unownedScopes=deny"}, "value must be one of 'allow', 'forbid'"},

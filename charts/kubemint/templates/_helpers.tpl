@@ -35,6 +35,11 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* Whether clients may authenticate by TLS certificates. */}}
+{{- define "kubemint.clientCA" -}}
+{{- with .Values.tls.clientCA }}{{ .secretName | default .configMapName }}{{ end }}
+{{- end }}
+
 {{/* Refuses values that are each right and do not go together. */}}
 {{- define "kubemint.check" -}}
 {{- with .Values.tls }}
@@ -46,6 +51,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- if and (ne .mode "managed") .hosts }}
 {{- fail (printf "tls.hosts does not go with tls.mode=%s: it is for the managed certificate; leave it out" .mode) }}
+{{- end }}
+{{- if and .clientCA.secretName .clientCA.configMapName }}
+{{- fail "tls.clientCA.secretName and tls.clientCA.configMapName are two places for one bundle: name one" }}
+{{- end }}
+{{- if and (eq .mode "disabled") (or .clientCA.secretName .clientCA.configMapName) }}
+{{- fail "tls.clientCA does not go with tls.mode=disabled: a client's certificate in a header that a proxy forwards is never trusted; set tls.mode=managed or files, or leave it out" }}
 {{- end }}
 {{- if and (eq .mode "disabled") (not $.Values.issuer.url) }}
 {{- fail "tls.mode=disabled needs issuer.url: set the https URL of the proxy that ends TLS" }}
