@@ -195,7 +195,7 @@ var catalogue = []group{
 	{"Extensions", []row{
 		{"X01", "introspection", "there is no such endpoint"},
 		{"X02", "revocation", "there is no such endpoint"},
-		{"X03", "mutual TLS", "not there yet"},
+		{"X03", "mutual TLS", ""},
 		{"X04", "DPoP", "not there yet"},
 		{"X05", "what is off is off altogether", ""},
 	}},

@@ -25,7 +25,8 @@ func node(script string) func(context.Context, *trial) error {
 		command.Dir = nodeDirectory
 		command.Env = append(os.Environ(),
 			"NODE_EXTRA_CA_CERTS="+t.secret.file("ca.crt"), "SECRET="+t.secret.directory,
-			"ALGORITHM="+t.algorithm, "TOKENS="+string(tokens), "OTHER_AUDIENCE="+otherAudience)
+			"ALGORITHM="+t.algorithm, "TOKENS="+string(tokens), "OTHER_AUDIENCE="+otherAudience,
+			"CERTIFICATE="+t.certificate, "WRONG_CERTIFICATE="+t.wrongCertificate)
 		if output, err := command.CombinedOutput(); err != nil {
 			return errors.New(strings.TrimSpace(string(output)))
 		}

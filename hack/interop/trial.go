@@ -26,6 +26,9 @@ type trial struct {
 
 	secret secret
 	tokens tokens
+
+	// clientCA is the file of the CA that signs certificates of clients. The other two are directories of a certificate with its key.
+	clientCA, certificate, wrongCertificate string
 }
 
 // secret is all that the clients and verifiers are told, in files as a pod has it mounted.
@@ -75,11 +78,14 @@ func (t *trial) startKubemint(ctx context.Context) (*localcluster.Kubemint, erro
 	if err := os.MkdirAll(t.directory, 0o755); err != nil {
 		return nil, err
 	}
+	if err := t.makeCertificates(); err != nil {
+		return nil, fmt.Errorf("make certificates: %w", err)
+	}
 	log, err := os.Create(filepath.Join(t.directory, "kubemint.log"))
 	if err != nil {
 		return nil, err
 	}
-	kubemint, err := t.cluster.StartKubemint(ctx, localcluster.KubemintOptions{Args: []string{"--signing-algorithm=" + t.algorithm}, Log: log})
+	kubemint, err := t.cluster.StartKubemint(ctx, localcluster.KubemintOptions{Args: []string{"--signing-algorithm=" + t.algorithm, "--client-ca-file=" + t.clientCA}, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("%w (see %s)", err, log.Name())
 	}
@@ -98,7 +104,8 @@ kind: OAuthClient
 metadata: {name: worker, namespace: %[1]s}
 spec:
   scopes: [invoices:read, metrics:read]
-`, namespace)); err != nil {
+  authentication: {tls: {sanURI: %[2]q}}
+`, namespace, spiffeID)); err != nil {
 		return err
 	}
 	if _, err := t.cluster.Kubectl(ctx, "wait", "-n", namespace, "--for=condition=Ready", "oac/worker", "--timeout=60s"); err != nil {
