@@ -31,8 +31,8 @@ func (i *interop) report(ctx context.Context) error {
 		printRow(c.name, c.what, verdicts)
 	}
 	fmt.Printf(`
-A client is ok only if it also gets no token with a wrong secret or certificate (401 invalid_client); a verifier only if it takes the genuine
-token for its audience alone, and none of these forgeries:
+A client is ok only if it also gets no token with a wrong secret or certificate (401 invalid_client); a verifier only if it takes the
+genuine token for its audience alone, and none of these forgeries:
 - %s
 `, strings.Join(i.forgeries, "\n- "))
 	return i.failures()
