@@ -13,6 +13,7 @@ import (
 	"maps"
 	"net"
 	"net/http"
+	"net/http/httptest"
 	"net/url"
 	"reflect"
 	"slices"
@@ -400,10 +401,11 @@ func TestCertificateRequests(t *testing.T) {
 			m.authorities.Store(ca.pool())
 			test.change()
 			for _, version := range []uint16{tls.VersionTLS12, tls.VersionTLS13} {
-				var asked []string
+				var asked []string // Nil where nothing was asked for.
 				conn, err := test.server.handshake(t, func(config *tls.Config) {
 					versions(version, version)(config)
 					config.GetClientCertificate = func(request *tls.CertificateRequestInfo) (*tls.Certificate, error) {
+						asked = []string{}
 						for _, der := range request.AcceptableCAs {
 							var sequence pkix.RDNSequence
 							if _, err := asn1.Unmarshal(der, &sequence); err != nil {
@@ -417,7 +419,7 @@ func TestCertificateRequests(t *testing.T) {
 				if err != nil {
 					t.Fatal(err)
 				}
-				if attest(t, fmt.Sprint(test.want), fmt.Sprint(asked)); !slices.Equal(asked, test.want) {
+				if attest(t, fmt.Sprint(test.want), fmt.Sprint(asked)); !reflect.DeepEqual(asked, test.want) {
 					t.Errorf("certificates of %q are asked for, want %q", asked, test.want)
 				}
 				_ = conn.Close()
@@ -432,6 +434,17 @@ func TestCertificateRequests(t *testing.T) {
 	off.showing(t, ca.issue(t, nil)).run(t, []row{
 		{"X05 certificate while mTLS is off", asClient("billing.dns"), uniform401},
 		{"X05 secret beside a certificate while mTLS is off", post(grantType), issued},
+	})
+	t.Run("X05 certificate that nobody asked for", func(t *testing.T) {
+		sent := httptest.NewRequest(http.MethodPost, tokenPath, strings.NewReader(asClient("billing.dns").body))
+		sent.Header = asClient("billing.dns").header
+		sent.TLS = &tls.ConnectionState{PeerCertificates: []*x509.Certificate{ca.issue(t, nil).Leaf}}
+		recorder := httptest.NewRecorder()
+		newHandler(t, off.cluster).ServeHTTP(recorder, sent)
+		a := read(t, recorder.Result())
+		if attest(t, uniform401, a.outcome()); a.outcome() != uniform401 {
+			t.Errorf("answer %s", a.outcome())
+		}
 	})
 }
 
