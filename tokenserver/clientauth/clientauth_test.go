@@ -1,7 +1,6 @@
 package clientauth
 
 import (
-	"crypto/tls"
 	"encoding/base64"
 	"maps"
 	"net/http"
@@ -226,24 +225,25 @@ func FuzzRead(f *testing.F) {
 				t.Fatalf("Read accepted %q", part)
 			}
 		}
-		if again, err := Read(encoded(t, got)); err != nil || again != got {
+		header, form = encoded(t, got)
+		if again, err := Read(header, form, nil); err != nil || again != got {
 			t.Fatalf("%+v is read as %+v, %v", got, again, err)
 		}
 	})
 }
 
 // encoded is a request with the credentials, as a client that follows RFC 6749 makes it.
-func encoded(t *testing.T, c Credentials) (http.Header, oauth2.Form, *tls.ConnectionState) {
+func encoded(t *testing.T, c Credentials) (http.Header, oauth2.Form) {
 	switch c.Method {
 	case ClientSecretBasic:
-		return http.Header{"Authorization": {basic(url.QueryEscape(c.ClientID), url.QueryEscape(c.secret))}}, nil, nil
+		return http.Header{"Authorization": {basic(url.QueryEscape(c.ClientID), url.QueryEscape(c.secret))}}, nil
 	case ClientSecretPost:
 		form, err := oauth2.ParseForm([]byte(url.Values{"client_id": {c.ClientID}, "client_secret": {c.secret}}.Encode()))
 		if err != nil {
 			t.Fatal(err)
 		}
-		return nil, form, nil
+		return nil, form
 	}
 	t.Fatalf("Read accepted by method %q", c.Method)
-	return nil, nil, nil
+	return nil, nil
 }
