@@ -80,6 +80,8 @@ type options struct {
 	watchPods        bool
 	restartWorkloads bool
 
+	assertions assertionOptions
+
 	tokenReuse    time.Duration
 	shutdownDelay time.Duration
 
@@ -110,6 +112,8 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringSliceVar(&o.tlsHosts, "tls-hosts", nil, "further DNS names and IP addresses, beside the issuer's host, that the managed certificate is for")
 	flags.StringVar(&o.caFile, "ca-file", "", "CA certificate, PEM, that clients are given as ca.crt when --tls-mode is files or disabled")
 
+	o.assertions.addFlags(flags)
+
 	flags.IntVar(&o.workers, "workers", 10, "OAuthClients reconciled at once, 1 to 100")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica at a time run the controllers; all of them issue tokens")
 	flags.BoolVar(&o.watchPods, "watch-pods", false, "watch pods, to see which of them run with a client secret from before a rotation (ClusterRole kubemint-pod-reader)")
@@ -131,6 +135,9 @@ func (o *options) complete() error {
 		return err
 	}
 	if err := o.completeScopes(); err != nil {
+		return err
+	}
+	if err := o.assertions.complete(o.issuer); err != nil {
 		return err
 	}
 	if o.namespace == "" {
