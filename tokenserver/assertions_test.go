@@ -460,13 +460,21 @@ func TestKeysByURL(t *testing.T) {
 	by := func(id string) request { return asserting(clientKey.sign(of(id, nil), nil)) }
 
 	var group sync.WaitGroup
-	for range 2 * 16 * runtime.GOMAXPROCS(0) { // More than there are places.
+	var looked, refused atomic.Int64
+	s.change(func() { c.hook = func() { looked.Add(1) } })
+	waiting := int64(2 * 16 * runtime.GOMAXPROCS(0)) // More than there are places.
+	for range waiting {
 		group.Go(func() {
 			if got := s.ask(t, s.callers[1], by("billing.slow")).outcome(); got != issued {
 				t.Errorf("once its host has answered: %s", got)
+				refused.Add(1)
 			}
 		})
 	}
+	for looked.Load() < waiting && refused.Load() == 0 { // Until all of them wait for the host.
+		time.Sleep(time.Millisecond)
+	}
+	s.change(func() { c.hook = nil })
 	for range 3 {
 		if got := s.ask(t, s.callers[0], by(signerID)).outcome(); got != issued {
 			t.Errorf("beside a slow host: %s", got)
