@@ -99,7 +99,7 @@ type OAuthClientSpec struct {
 	// +optional
 	Secret SecretSpec `json:"secret,omitzero"`
 
-	// What happens to the workloads that use the Secret when its client secret has changed.
+	// What happens to the workloads that use the Secret when its client secret or generated private key has changed.
 	//
 	// +optional
 	Rollout RolloutSpec `json:"rollout,omitzero"`
@@ -175,8 +175,8 @@ type RotationSpec struct {
 
 // RolloutSpec is what happens to workloads after a rotation.
 type RolloutSpec struct {
-	// Workloads in the OAuthClient's namespace that are restarted when the client secret has changed, as by kubectl rollout
-	// restart: for programs that read it only once, when they start. Kubemint needs to be allowed to (--restart-workloads).
+	// Workloads in the OAuthClient's namespace that are restarted when the client secret or the generated private key has changed, as by
+	// kubectl rollout restart: for programs that read it only once, when they start. Kubemint needs to be allowed to (--restart-workloads).
 	//
 	// +listType=map
 	// +listMapKey=kind
@@ -262,6 +262,11 @@ type OAuthClientStatus struct {
 	//
 	// +optional
 	RestartedForVersion int64 `json:"restartedForVersion,omitempty"`
+
+	// The version of the generated private key for which the workloads of spec.rollout were last restarted.
+	//
+	// +optional
+	RestartedForKeyVersion int64 `json:"restartedForKeyVersion,omitempty"`
 
 	// The Secret that holds the credentials, where Service Binding tools look for it (a Provisioned Service of
 	// servicebinding.io).

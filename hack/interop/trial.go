@@ -98,6 +98,7 @@ kind: OAuthClient
 metadata: {name: worker, namespace: %[1]s}
 spec:
   scopes: [invoices:read, metrics:read]
+  authentication: {privateKeyJWT: {generated: {}}}
 `, namespace)); err != nil {
 		return err
 	}

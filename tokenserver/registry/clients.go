@@ -64,6 +64,7 @@ func newClients(policy consent.Policy, servers *resourceServers) *clients {
 		servers:  servers,
 		entries:  map[string]*grant.Client{},
 		askers:   map[string]*asker{},
+		proofs:   map[string]*proof{},
 		secrets:  map[owner][]held{},
 		accounts: map[account][]string{},
 		owners:   map[types.NamespacedName]owner{},

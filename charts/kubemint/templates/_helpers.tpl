@@ -35,6 +35,25 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The volumes of the pods, each mounted below /etc/kubemint by its name. */}}
+{{- define "kubemint.volumes" -}}
+{{- with .Values.tls.secretName }}
+- name: tls
+  secret:
+    secretName: {{ . | quote }}
+{{- end }}
+{{- with .Values.authentication.keySetCA.configMapName }}
+- name: key-set-ca
+  configMap:
+    name: {{ . | quote }}
+{{- end }}
+{{- if .Values.authentication.trustedIssuers }}
+- name: trusted-issuers
+  configMap:
+    name: {{ include "kubemint.fullname" . }}-trusted-issuers
+{{- end }}
+{{- end }}
+
 {{/* Refuses values that are each right and do not go together. */}}
 {{- define "kubemint.check" -}}
 {{- with .Values.tls }}
