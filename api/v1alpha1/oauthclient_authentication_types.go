@@ -56,7 +56,8 @@ type ClientSecretSpec struct {
 //
 // +kubebuilder:validation:XValidation:rule="[has(self.jwks), has(self.jwksURI), has(self.generated)].filter(x, x).size() == 1",message="say where the client's keys are, in one way: jwks (public keys in the manifest), jwksURI (public keys at a URL), or generated (Kubemint makes the key)"
 type PrivateKeyJWTSpec struct {
-	// The public keys of the client, as a JWK Set (RFC 7517). To replace a key, list the new one beside it before the client signs with it.
+	// The public keys of the client, as a JWK Set (RFC 7517). Paste it as the JSON that it is, or quote the names "y" and "n", which YAML
+	// takes for booleans. To replace a key, list the new one beside it before the client signs with it.
 	//
 	// +optional
 	JWKS *JWKSet `json:"jwks,omitempty"`
