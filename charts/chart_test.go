@@ -39,9 +39,9 @@ func TestSameAsKustomize(t *testing.T) {
 		mustBeSame(t, render(t), run(t, kubectl, "kustomize", "../config/default"))
 	})
 	t.Run("with all components", func(t *testing.T) {
-		chart := render(t, "watchPods=true", "restartWorkloads=true", "audiencePolicy.enabled=true")
+		chart := render(t, "watchPods=true", "restartWorkloads=true", "audiencePolicy.enabled=true", "authentication.reviewServiceAccountTokens=true")
 		mustBeSame(t, chart, run(t, kubectl, "kustomize", withComponents(t)))
-		for _, name := range []string{"kubemint-pod-reader", "kubemint-workload-restarter"} {
+		for _, name := range []string{"kubemint-pod-reader", "kubemint-workload-restarter", "kubemint-token-reviewer"} {
 			if chart["ClusterRole "+name] == nil || chart["ClusterRoleBinding "+name] == nil {
 				t.Errorf("there is no %s", name)
 			}
@@ -108,7 +108,7 @@ func withoutHelm(object *unstructured.Unstructured) *unstructured.Unstructured {
 
 // Under another release name and in another namespace, nothing refers to the names of the default ones.
 func TestOtherRelease(t *testing.T) {
-	chart := objects(t, run(t, helm, "template", "auth", "kubemint", "--namespace", "platform", "--set", "watchPods=true,restartWorkloads=true,audiencePolicy.enabled=true"))
+	chart := objects(t, run(t, helm, "template", "auth", "kubemint", "--namespace", "platform", "--set", "watchPods=true,restartWorkloads=true,audiencePolicy.enabled=true,authentication.reviewServiceAccountTokens=true"))
 	got := slices.Sorted(maps.Keys(chart))
 	want := []string{
 		"ClusterRole auth-kubemint",
@@ -117,9 +117,11 @@ func TestOtherRelease(t *testing.T) {
 		"ClusterRole auth-kubemint-pod-reader",
 		"ClusterRole auth-kubemint-resourceserver-editor",
 		"ClusterRole auth-kubemint-resourceserver-viewer",
+		"ClusterRole auth-kubemint-token-reviewer",
 		"ClusterRole auth-kubemint-workload-restarter",
 		"ClusterRoleBinding auth-kubemint",
 		"ClusterRoleBinding auth-kubemint-pod-reader",
+		"ClusterRoleBinding auth-kubemint-token-reviewer",
 		"ClusterRoleBinding auth-kubemint-workload-restarter",
 		"CustomResourceDefinition oauthclients.oauth.kubemint.dev",
 		"CustomResourceDefinition resourceservers.oauth.kubemint.dev",
@@ -148,7 +150,7 @@ func TestOtherRelease(t *testing.T) {
 
 	subject := rbacv1.Subject{Kind: "ServiceAccount", Namespace: "platform", Name: "auth-kubemint"}
 	bindings := []rbacv1.RoleBinding{typed[rbacv1.RoleBinding](t, chart, "RoleBinding platform/auth-kubemint")}
-	for _, name := range []string{"auth-kubemint", "auth-kubemint-pod-reader", "auth-kubemint-workload-restarter"} {
+	for _, name := range []string{"auth-kubemint", "auth-kubemint-pod-reader", "auth-kubemint-workload-restarter", "auth-kubemint-token-reviewer"} {
 		binding := typed[rbacv1.ClusterRoleBinding](t, chart, "ClusterRoleBinding "+name)
 		bindings = append(bindings, rbacv1.RoleBinding{ObjectMeta: binding.ObjectMeta, RoleRef: binding.RoleRef, Subjects: binding.Subjects})
 	}
@@ -182,6 +184,16 @@ func TestArguments(t *testing.T) {
 				"--unowned-scopes-namespaces=platform,legacy --signing-algorithm=RS256 --signing-key-rotation=720h " +
 				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --shutdown-delay=60s --log-level=DEBUG --log-format=text " +
 				"--watch-pods --restart-workloads",
+		},
+		"authentication": {
+			[]string{
+				"authentication.assertionMaxAge=2m", "authentication.acceptTokenEndpointAudience=true", "authentication.keySetNetworks={10.96.0.0/12,fd00::/8}",
+				"authentication.keySetCA.configMapName=internal-ca", "authentication.serviceAccountTokenMaxAge=20m",
+				"authentication.reviewServiceAccountTokens=true", "authentication.trustedIssuers[0].issuer=https://ci.example.com",
+			},
+			strings.Replace(unchanged, " --workers", " --assertion-max-age=2m --accept-token-endpoint-audience --key-set-networks=10.96.0.0/12,fd00::/8 "+
+				"--key-set-ca-file=/etc/kubemint/key-set-ca/ca.crt --service-account-token-max-age=20m "+
+				"--trusted-issuers-file=/etc/kubemint/trusted-issuers/trusted-issuers.yaml --workers", 1) + " --review-service-account-tokens",
 		},
 		"certificate from a Secret": {
 			[]string{"tls.mode=files", "tls.secretName=kubemint-tls"},
@@ -266,6 +278,28 @@ func TestClientCA(t *testing.T) {
 				t.Errorf("mounts: %v", mounts)
 			}
 		})
+	}
+}
+
+// What administrators trust reaches the pods, and a change of it makes new ones.
+func TestTrustedIssuers(t *testing.T) {
+	const first = "authentication.trustedIssuers[0].issuer=https://ci.example.com"
+	chart := render(t, first, "authentication.trustedIssuers[0].maxTokenAge=10m", "podAnnotations.team=platform")
+	file := typed[corev1.ConfigMap](t, chart, "ConfigMap kubemint-system/kubemint-trusted-issuers").Data["trusted-issuers.yaml"]
+	if want := "trustedIssuers:\n- issuer: https://ci.example.com\n  maxTokenAge: 10m\n"; file != want {
+		t.Errorf("the file is\n%s\nwant\n%s", file, want)
+	}
+	pod := deployment(t, first).Spec.Template.Spec
+	if volume := pod.Volumes[0]; volume.ConfigMap == nil || volume.ConfigMap.Name != "kubemint-trusted-issuers" ||
+		pod.Containers[0].VolumeMounts[0].MountPath != "/etc/kubemint/trusted-issuers" {
+		t.Errorf("volumes %v, mounts %v", pod.Volumes, pod.Containers[0].VolumeMounts)
+	}
+	annotations := func(set ...string) map[string]string { return deployment(t, set...).Spec.Template.Annotations }
+	if a, b := annotations(first), annotations(first, "authentication.trustedIssuers[1].issuer=https://other.example.com"); len(a) != 1 || reflect.DeepEqual(a, b) {
+		t.Errorf("annotations %v and %v", a, b)
+	}
+	if a := annotations(); len(a) != 0 {
+		t.Errorf("annotations %v by default", a)
 	}
 }
 

@@ -95,7 +95,7 @@ func shrinkClient(c *v1alpha1.OAuthClient, texts *sharedTexts) {
 	}
 	keys := &c.Spec.Secret.Keys
 	for _, key := range []*v1alpha1.SecretKey{&keys.ClientID, &keys.ClientSecret, &keys.Issuer, &keys.TokenURL, &keys.Scope, &keys.CACert,
-		&keys.Type, &keys.Provider, &keys.EnvFile} {
+		&keys.Type, &keys.Provider, &keys.PrivateKeyJWK, &keys.PrivateKeyPEM, &keys.PrivateKeyID, &keys.EnvFile} {
 		*key = v1alpha1.SecretKey(texts.get(string(*key)))
 	}
 	shareConditions(texts, c.Status.Conditions)

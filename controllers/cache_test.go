@@ -52,7 +52,7 @@ func BenchmarkCacheMemory(b *testing.B) {
 				b.Fatal(err)
 			}
 			decision := rotation.ClientSecret("", nil, 1, rotationPolicy(c), rotation.SecretUse{}, noon)
-			c.Status = r.statusFor(c, r.Policy.Decide(c, nil), outcome{secretName: c.Name, record: &decision.Record}, nil)
+			c.Status = r.statusFor(c, r.Policy.Decide(c, nil), nil, outcome{secretName: c.Name, record: &decision.Record}, nil)
 			keep(c, &v1alpha1.OAuthClient{})
 			keep(desired.build(decision), &corev1.Secret{})
 		}

@@ -28,6 +28,25 @@ type story struct {
 	newOne bool // whether it ends with another credential
 	// revokes is whether the credential from before is valid no more then; otherwise it is.
 	revokes bool
+	// keyed is whether the credential is a private key, without a client secret beside it.
+	keyed bool
+}
+
+// client returns the OAuthClient that it happens to, to be created.
+func (s story) client(namespace, name string) *v1alpha1.OAuthClient {
+	c := newClient(namespace, name)
+	if s.keyed {
+		c.Spec.Secret.Source = v1alpha1.SecretNone
+		c.Spec.Authentication.PrivateKeyJWT = &v1alpha1.PrivateKeyJWTSpec{Generated: &v1alpha1.GeneratedKeySpec{}}
+	}
+	return c
+}
+
+func (s story) created(t *testing.T) *v1alpha1.OAuthClient {
+	t.Helper()
+	c := s.client(newNamespace(t), "worker")
+	must(t, suite.admin.Create(t.Context(), c))
+	return c
 }
 
 func specChange(how func(*v1alpha1.OAuthClient)) func(*testing.T, *v1alpha1.OAuthClient) {
@@ -94,6 +113,35 @@ var stories = map[string]story{
 		},
 		writes: []string{makeSecret, writeStatus}, newOne: true, revokes: true,
 	},
+	"private key, first creation": {keyed: true, fresh: true, writes: []string{makeSecret, writeStatus}, newOne: true},
+	"private key, Secret renamed": {
+		keyed:   true,
+		happens: specChange(renameSecret),
+		writes:  []string{makeSecret, deleteSecret, writeStatus},
+	},
+	"private key as PEM spoilt": { // The JWK beside it is the same key.
+		keyed:   true,
+		happens: spoil(func(data map[string][]byte) { data["private_key_pem"] = []byte("spoilt") }),
+		writes:  []string{updateSecret},
+	},
+	"private key lost": {
+		keyed:   true,
+		happens: spoil(func(data map[string][]byte) { delete(data, "private_key_pem"); delete(data, "private_key_jwk") }),
+		writes:  []string{updateSecret, writeStatus}, newOne: true,
+	},
+	"private key, rotation asked for": {
+		keyed:   true,
+		happens: specChange(askToRotate),
+		writes:  []string{updateSecret, writeStatus}, newOne: true,
+	},
+	"private key, rotation due": {
+		keyed: true,
+		happens: specChange(func(c *v1alpha1.OAuthClient) {
+			c.Spec.Authentication.PrivateKeyJWT.Generated.Rotation.Interval = &metav1.Duration{Duration: 2160 * time.Hour}
+		}),
+		later:  2160 * time.Hour,
+		writes: []string{updateSecret, writeStatus}, newOne: true,
+	},
 }
 
 // begin tells a story up to the moment when a process is to follow, and sees what happened.
@@ -118,12 +166,25 @@ func (s story) end(t *testing.T, c *v1alpha1.OAuthClient, before string) (all []
 	}
 	if before != "" && before != now {
 		all = append(all, before)
-		record := recordIn(*getSecret(t, c.Namespace, c.SecretName()))
-		if valid := credential.Match(before, record.Accepted(), noon.Add(s.later)) != nil; valid == s.revokes {
+		if valid := isValid(t, c, before, noon.Add(s.later)); valid == s.revokes {
 			t.Errorf("%s: the credential from before is valid: %t", c.Name, valid)
 		}
 	}
 	return append(all, now)
+}
+
+// isValid reports whether a credential from before is valid still.
+func isValid(t *testing.T, c *v1alpha1.OAuthClient, before string, now time.Time) bool {
+	t.Helper()
+	secret := getSecret(t, c.Namespace, c.SecretName())
+	if generatedKey(c) == nil {
+		return credential.Match(before, recordIn(*secret).Accepted(), now) != nil
+	}
+	former, err := credential.ParsePrivateKey(before)
+	must(t, err)
+	return slices.ContainsFunc(recordAt(v1alpha1.AnnotationPrivateKeys, *secret).Versions(), func(v credential.Version) bool {
+		return v.Digest == former.Thumbprint && (v.Expires.IsZero() || now.Before(v.Expires))
+	})
 }
 
 // mustHaveSeen checks that no other credentials were ever in a Secret.
@@ -151,7 +212,7 @@ func TestCrashAtAnyWrite(t *testing.T) {
 }
 
 func (s story) undisturbed(t *testing.T) {
-	c := created(t)
+	c := s.created(t)
 	seen, p := follow(t, c.Namespace), newProcess(t, "kubemint")
 	before := s.begin(t, p, c)
 	from := len(p.wire.written())
@@ -172,7 +233,7 @@ var errCut = errors.New("cut off by the test")
 
 // crash has a process end at its n-th write, of which only the API server may know that it was done; another one takes over.
 func (s story) crash(t *testing.T, n int, done bool) {
-	c := created(t)
+	c := s.created(t)
 	seen, p := follow(t, c.Namespace), newProcess(t, "kubemint")
 	before := s.begin(t, p, c)
 	reached := cut(p, func(write int) bool { return write >= n }, func(write int) bool { return done && write == n })
@@ -189,7 +250,7 @@ func (s story) crash(t *testing.T, n int, done bool) {
 
 // lose has the n-th write fail, or only its answer get lost; the same process, whose cache may be behind, tries again.
 func (s story) lose(t *testing.T, n int, done bool) {
-	c := created(t)
+	c := s.created(t)
 	seen, p := follow(t, c.Namespace), newProcess(t, "kubemint")
 	before := s.begin(t, p, c)
 	reached := cut(p, func(write int) bool { return write == n }, func(int) bool { return done })
@@ -236,7 +297,7 @@ func TestTwoLeaders(t *testing.T) {
 			befores := make([]string, clients)
 			for i := range clients {
 				leaders[0].now, leaders[1].now = noon, noon
-				c := newClient(namespace, fmt.Sprintf("worker-%d", i))
+				c := s.client(namespace, fmt.Sprintf("worker-%d", i))
 				must(t, suite.admin.Create(t.Context(), c))
 				befores[i] = s.begin(t, leaders[i%2], c)
 				leaders[0].now, leaders[1].now = later, later

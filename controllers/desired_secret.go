@@ -25,16 +25,19 @@ type desiredSecret struct {
 	owner               metav1.OwnerReference
 	namespace, name     string
 	labels, annotations map[string]string
-	// data is every value but the client secret, which stands under secretKey, and the env file. secretKey is empty where somebody else
-	// provides the client secret.
+	// data is every value but the client secret, which stands under secretKey, the env file, and the private key until it is put there.
+	// secretKey is empty where Kubemint makes no client secret.
 	data      map[string][]byte
 	secretKey string
 	// envFileKey is the key of the env file; empty where there is to be none.
 	envFileKey string
 	// caKey is the key of the CA certificate, which is no value for an env file.
 	caKey string
-	// noCAKey is the key of a CA that clients do not need; empty where they do. One from before would have them trust it alone.
-	noCAKey string
+	// privateKey is where the private key stands; nil where there is to be none.
+	privateKey *privateKeyKeys
+	// absent are the keys of what was wanted before and is no longer: a CA that clients do not need, which they would trust alone, a client
+	// secret or a private key. Each goes if Kubemint wrote it.
+	absent []string
 }
 
 // desiredSecret works out what an OAuthClient's Secret should be.
@@ -65,7 +68,21 @@ func (r *OAuthClientReconciler) desiredSecret(ctx context.Context, c *v1alpha1.O
 	if len(caCert) > 0 {
 		desired.data[string(keys.CACert)] = caCert
 	} else {
-		desired.noCAKey = string(keys.CACert)
+		desired.absent = append(desired.absent, string(keys.CACert))
+	}
+	privateKey := &privateKeyKeys{pem: string(keys.PrivateKeyPEM), jwk: string(keys.PrivateKeyJWK), id: string(keys.PrivateKeyID)}
+	if generatedKey(c) != nil {
+		desired.privateKey = privateKey
+	} else {
+		desired.absent = append(desired.absent, privateKey.all()...)
+	}
+	if c.Spec.Secret.Source == v1alpha1.SecretNone {
+		desired.secretKey = ""
+		desired.absent = append(desired.absent, string(keys.ClientSecret))
+		if desired.envFileKey != "" { // Without the client secret, it is a value like the others.
+			desired.data[desired.envFileKey] = desired.envFile(nil)
+			desired.envFileKey = ""
+		}
 	}
 	for key, value := range c.Spec.Secret.Template.Labels {
 		desired.labels[key] = string(value)
@@ -119,19 +136,22 @@ func (r *OAuthClientReconciler) caCert(ctx context.Context) ([]byte, error) {
 		message: "waiting for Kubemint's certificate authority: if this lasts, see the log of the kubemint controller"}
 }
 
-// inSync returns the record of a Secret from the cache, whose values are sealed, if it is what it should be; otherwise nil. Keys
-// that others added to it are theirs.
-func (d *desiredSecret) inSync(sealed *corev1.Secret) *credential.Record {
+// inSync reports whether a Secret from the cache, whose values are sealed, is what it should be, but for the private key, and returns its
+// record of client secrets, if it is to have one. Keys that others added to it are theirs.
+func (d *desiredSecret) inSync(sealed *corev1.Secret) (record *credential.Record, inSync bool) {
 	if !d.restInSync(sealed) {
-		return nil
+		return nil, false
 	}
-	record := recordIn(*sealed)
+	record = recordIn(*sealed)
+	if d.secretKey == "" {
+		return nil, record == nil
+	}
 	clientSecret, wellFormed := credential.Unseal(sealed.Data[d.secretKey])
 	if !wellFormed || record == nil || clientSecret != record.Present.Digest ||
 		d.envFileKey != "" && !d.envFileInSync(sealed.Data[d.envFileKey], clientSecret) {
-		return nil
+		return nil, false
 	}
-	return record
+	return record, true
 }
 
 // envFileInSync reports whether a sealed env file is what it should be with a client secret of which only the digest is known.
@@ -150,8 +170,7 @@ func (d *desiredSecret) restInSync(sealed *corev1.Secret) bool {
 			return false
 		}
 	}
-	_, there := sealed.Data[d.noCAKey]
-	return !there || d.noCAKey == "" // It goes if it is ours; a live read tells.
+	return !slices.ContainsFunc(d.absent, func(key string) bool { _, there := sealed.Data[key]; return there })
 }
 
 func contains(have, want map[string]string) bool {
@@ -186,13 +205,18 @@ func (d *desiredSecret) build(decision rotation.Secret) *corev1.Secret {
 	}
 }
 
-// envFile returns the env file of all values but the CA certificate. A nil client secret is left out.
+// envFile returns the env file of all values but the CA certificate and the private key. A nil client secret is left out.
 func (d *desiredSecret) envFile(clientSecret []byte) []byte {
 	values := maps.Clone(d.data)
 	if clientSecret != nil {
 		values[d.secretKey] = clientSecret
 	}
 	delete(values, d.caKey)
+	if d.privateKey != nil {
+		for _, key := range d.privateKey.all() {
+			delete(values, key)
+		}
+	}
 	return envFile(values)
 }
 
@@ -264,4 +288,18 @@ func ownedFields(managed []metav1.ManagedFieldsEntry) fields {
 		_ = json.Unmarshal(entry.FieldsV1.GetRawBytes(), &owned)
 	}
 	return owned
+}
+
+// newCredentials says in words what a Secret that is made again holds anew.
+func (d *desiredSecret) newCredentials() string {
+	switch {
+	case d.secretKey != "" && d.privateKey != nil:
+		return "a new client secret and a new private key"
+	case d.privateKey != nil:
+		return "a new private key"
+	case d.secretKey != "":
+		return "a new client secret"
+	default:
+		return "what it held"
+	}
 }

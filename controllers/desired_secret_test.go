@@ -80,23 +80,23 @@ func TestInSync(t *testing.T) {
 			desired, secret, _ := sampleSecret()
 			test.change(secret)
 			secret.Data = credential.SealData(secret.Data)
-			if got := desired.inSync(secret) != nil; got != test.want {
+			if _, got := desired.inSync(secret); got != test.want {
 				t.Errorf("in sync: %t", got)
 			}
 		})
 	}
 	t.Run("what is not sealed is never in sync", func(t *testing.T) {
 		desired, secret, _ := sampleSecret()
-		if desired.inSync(secret) != nil {
+		if _, inSync := desired.inSync(secret); inSync {
 			t.Error("it is")
 		}
 	})
 	t.Run("a CA that is no longer needed", func(t *testing.T) {
 		desired, secret, _ := sampleSecret()
-		desired.noCAKey = "ca.crt"
+		desired.absent = []string{"ca.crt"}
 		secret.Data["ca.crt"] = []byte("a certificate")
 		secret.Data = credential.SealData(secret.Data)
-		if desired.inSync(secret) != nil {
+		if _, inSync := desired.inSync(secret); inSync {
 			t.Error("it is in sync")
 		}
 	})
@@ -104,7 +104,7 @@ func TestInSync(t *testing.T) {
 		desired, secret, _ := sampleSecret()
 		desired.data["scope"] = []byte{}
 		secret.Data = credential.SealData(secret.Data)
-		if desired.inSync(secret) != nil {
+		if _, inSync := desired.inSync(secret); inSync {
 			t.Error("it is in sync")
 		}
 	})

@@ -92,7 +92,7 @@ func TestInSyncWithEnvFile(t *testing.T) {
 			}
 			secret.Data["oauth.env"] = test.change(secret.Data["oauth.env"])
 			secret.Data = credential.SealData(secret.Data)
-			if got := desired.inSync(secret) != nil; got != test.want {
+			if _, got := desired.inSync(secret); got != test.want {
 				t.Errorf("in sync: %t", got)
 			}
 		})

@@ -19,6 +19,7 @@ import (
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/tokenserver/assertion"
 	"github.com/kubemint/kubemint/tokenserver/consent"
 )
 
@@ -47,6 +48,8 @@ type OAuthClientReconciler struct {
 	// WatchPods is whether to see which pods run with a client secret from before. It needs the right to watch pods, without which
 	// it is turned off when the reconciler is set up.
 	WatchPods bool
+	// KeySets are those that clients publish.
+	KeySets *assertion.KeySets
 	// RestartWorkloads is whether to restart the workloads of spec.rollout, which needs the right to patch them.
 	RestartWorkloads bool
 	// Workers is how many OAuthClients are reconciled at once.
@@ -83,7 +86,8 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if err != nil {
 		return ctrl.Result{}, err
 	}
-	status := r.statusFor(&oauthClient, decision, outcome, obstacle)
+	keys, keysAgain := r.checkKeys(&oauthClient)
+	status := r.statusFor(&oauthClient, decision, keys, outcome, obstacle)
 	restartAgain, err := r.rollOut(ctx, &oauthClient, &status)
 	if err != nil {
 		return ctrl.Result{}, err
@@ -98,11 +102,11 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	if obstacle != nil {
 		return ctrl.Result{RequeueAfter: r.retryAfter(status, v1alpha1.ConditionReady)}, nil
 	}
-	return ctrl.Result{RequeueAfter: r.again(restartAgain, outcome.next)}, nil
+	return ctrl.Result{RequeueAfter: r.again(outcome.next, restartAgain, keysAgain)}, nil
 }
 
 // statusFor returns the status of an OAuthClient after its Secret was seen to.
-func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, decision *consent.Decision, outcome outcome, obstacle *problem) v1alpha1.OAuthClientStatus {
+func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, decision *consent.Decision, keys *metav1.Condition, outcome outcome, obstacle *problem) v1alpha1.OAuthClientStatus {
 	status := v1alpha1.OAuthClientStatus{
 		ObservedGeneration: c.Generation,
 		ClientID:           c.ClientID(),
@@ -110,12 +114,19 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, decision *con
 		Credentials:        c.Status.Credentials,
 		GrantedScopes:      decision.GrantedScopes(),
 		Resources:          decision.Resources(),
+		Authentication:     authenticationStatus(c),
 	}
 	switch {
-	case outcome.secretName == "":
+	case outcome.secretName == "" || c.Spec.Secret.Source == v1alpha1.SecretNone:
 		status.Credentials = nil
 	case outcome.record != nil:
 		status.Credentials = credentialsStatus(outcome.record, c.Status.Credentials)
+	}
+	switch {
+	case outcome.key != nil:
+		status.PrivateKeys = privateKeysStatus(&outcome.key.decision.Record, c.Status.PrivateKeys)
+	case generatedKey(c) != nil && outcome.secretName != "":
+		status.PrivateKeys = c.Status.PrivateKeys // The Secret could not be written, and is what it was.
 	}
 	if outcome.secretName != "" {
 		status.Binding = &v1alpha1.BindingReference{Name: outcome.secretName}
@@ -130,6 +141,8 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, decision *con
 	case c.Spec.Suspend:
 		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonSuspended
 		ready.Message = "no token is issued while spec.suspend is true; the credentials are kept"
+	case keys != nil && keys.Status != metav1.ConditionTrue && onlyBy(c, v1alpha1.MethodPrivateKeyJWT):
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, keys.Reason, keys.Message
 	case scopes != nil && decision.GrantsNothing():
 		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonNoScopeGranted
 		ready.Message = "no token is issued, as no scope is granted; the credentials are kept. " + scopes.Message
@@ -138,9 +151,13 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, decision *con
 	if scopes != nil {
 		r.setCondition(c, &status, *scopes)
 	}
-	if outcome.record != nil && len(outcome.record.Previous) > 0 {
-		r.setCondition(c, &status, rotating(outcome.record, rotationPolicy(c), outcome.use))
-	} else if before := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRotating); before != nil && outcome.record == nil && outcome.secretName != "" {
+	if keys != nil {
+		r.setCondition(c, &status, *keys)
+	}
+	unknown := outcome.record == nil && outcome.key == nil && outcome.secretName != ""
+	if condition := rotating(c, outcome); condition != nil {
+		r.setCondition(c, &status, *condition)
+	} else if before := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionRotating); before != nil && unknown && obstacle != nil {
 		r.setCondition(c, &status, *before)
 	}
 	if obstacle != nil && obstacle.stalled {
@@ -203,16 +220,19 @@ func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClien
 	}
 }
 
-// again returns after how long to look again: for a restart, or when a client secret is due to change; 0 where there is neither.
-func (r *OAuthClientReconciler) again(restart time.Duration, rotation time.Time) time.Duration {
-	if rotation.IsZero() {
-		return restart
+// again returns after how long to look again: when a client secret or a private key is due to change, or after the first of some times; 0
+// where there is neither.
+func (r *OAuthClientReconciler) again(rotation time.Time, after ...time.Duration) time.Duration {
+	var again time.Duration
+	if !rotation.IsZero() {
+		after = append(after, max(rotation.Sub(r.Now()), minRetry))
 	}
-	due := max(rotation.Sub(r.Now()), minRetry)
-	if restart > 0 {
-		due = min(due, restart)
+	for _, one := range after {
+		if one > 0 && (again == 0 || one < again) {
+			again = one
+		}
 	}
-	return due
+	return again
 }
 
 // Bounds of the time between two tries to get past a problem.

@@ -54,8 +54,13 @@ func (r *OAuthClientReconciler) syncProvided(ctx context.Context, c *v1alpha1.OA
 		if err != nil {
 			return outcome{}, err
 		}
-		if decision.Record.String() == recorded(record).String() {
-			return r.providedOutcome(c, given, decision, use, nil)
+		key, keyInSync, err := r.cachedKey(ctx, c, desired, &cached[0])
+		if err != nil {
+			return outcome{}, err
+		}
+		if keyInSync && decision.Record.String() == recorded(record).String() {
+			result, err := r.providedOutcome(c, given, decision, use, nil)
+			return result.with(r, key), err
 		}
 	}
 
@@ -93,12 +98,18 @@ func (r *OAuthClientReconciler) writeCompanion(ctx context.Context, c *v1alpha1.
 		return outcome{}, err
 	}
 
+	key, err := r.decideKey(ctx, c, desired, held...)
+	if err != nil {
+		return outcome{}, err
+	}
 	written, err := r.bringCompanion(ctx, c, desired, decision, companion, record != nil)
 	if err != nil {
 		return standing(c, former), err
 	}
 	result, err := r.providedOutcome(c, given, decision, use, former)
+	result = result.with(r, key)
 	result.event, result.message = written.event, written.message
+	result.tellKey()
 	if err != nil {
 		return result, err
 	}
@@ -122,7 +133,7 @@ func (r *OAuthClientReconciler) bringCompanion(ctx context.Context, c *v1alpha1.
 		return outcome{}, writeFailed(desired.name, err)
 	}
 	written := outcome{message: fmt.Sprintf("Secret %q updated: %s", desired.name, strings.Join(changes.names, ", "))}
-	event, message := rotationTold(decision, known)
+	event, message := rotationTold("client secret", decision, known)
 	switch {
 	case event != "":
 		written.event, written.message = event, message

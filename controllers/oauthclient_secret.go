@@ -30,6 +30,8 @@ type outcome struct {
 	record *credential.Record
 	use    rotation.SecretUse
 	next   time.Time
+	// key is what became of the private key that Kubemint makes; nil where it makes none.
+	key *keyOutcome
 	// message tells what was written, and event is the reason under which an event tells it; empty where nothing was. A first
 	// creation is worth no event: the condition Ready says the same.
 	event, message string
@@ -37,6 +39,9 @@ type outcome struct {
 
 // ready says in words what there is.
 func (o outcome) ready() string {
+	if o.record == nil && o.companion == "" && o.key == nil {
+		return fmt.Sprintf("Secret %q holds all that a program needs beside its own proof of who it is", o.secretName)
+	}
 	if o.companion != "" {
 		return fmt.Sprintf("Secret %q holds a working client secret, and Secret %q what goes with it", o.secretName, o.companion)
 	}
@@ -59,14 +64,8 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 	}
 	followed := c.Status.ObservedGeneration == c.Generation
 	if followed && len(cached) == 1 {
-		if record := desired.inSync(&cached[0]); record != nil {
-			use, err := r.secretUse(ctx, c, record)
-			if err != nil {
-				return outcome{}, err
-			}
-			if due, next := rotation.Due(*record, rotationPolicy(c), use, r.Now()); !due {
-				return outcome{secretName: desired.name, record: record, use: use, next: r.nextLook(next, use)}, nil
-			}
+		if standing, inSync, err := r.cachedOutcome(ctx, c, desired, &cached[0]); err != nil || inSync {
+			return standing, err
 		}
 	}
 
@@ -97,6 +96,44 @@ func (r *OAuthClientReconciler) syncSecret(ctx context.Context, c *v1alpha1.OAut
 		return result, err
 	}
 	return result, r.deleteSecrets(ctx, former)
+}
+
+// cachedOutcome says of a Secret from the cache whether it is what it should be, and nothing in it is due to change.
+func (r *OAuthClientReconciler) cachedOutcome(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret, cached *corev1.Secret) (result outcome, inSync bool, err error) {
+	record, inSync := desired.inSync(cached)
+	if !inSync {
+		return outcome{}, false, nil
+	}
+	result = outcome{secretName: desired.name, record: record}
+	if record != nil {
+		if result.use, err = r.secretUse(ctx, c, record); err != nil {
+			return outcome{}, false, err
+		}
+		due, next := rotation.Due(*record, rotationPolicy(c), result.use, r.Now())
+		if due {
+			return outcome{}, false, nil
+		}
+		result.next = r.nextLook(next, result.use)
+	}
+	key, inSync, err := r.cachedKey(ctx, c, desired, cached)
+	return result.with(r, key), inSync, err
+}
+
+// with returns the outcome with what became of the private key.
+func (o outcome) with(r *OAuthClientReconciler, key *keyOutcome) outcome {
+	o.key = key
+	if key != nil {
+		o.next = sooner(o.next, r.nextLook(key.decision.Next, key.use))
+	}
+	return o
+}
+
+// sooner returns the earlier of two times, of which zero is never.
+func sooner(a, b time.Time) time.Time {
+	if a.IsZero() || !b.IsZero() && b.Before(a) {
+		return b
+	}
+	return a
 }
 
 // liveSecrets returns the Secret of the wanted name, or nil, and those that the OAuthClient owns under former names.
@@ -155,7 +192,11 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 	} else if rival != "" {
 		return outcome{}, secretConflict("Secret %q is also wanted by OAuthClient %q, which is older: choose another spec.secret.name", desired.name, rival)
 	}
-	decision, use, err := r.decide(ctx, c, credentialIn(desired.secretKey, former...), recordIn(former...))
+	decision, use, err := r.decide(ctx, c, desired, former)
+	if err != nil {
+		return outcome{}, err
+	}
+	key, err := r.decideKey(ctx, c, desired, former...)
 	if err != nil {
 		return outcome{}, err
 	}
@@ -163,7 +204,7 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 	if err := r.Client.Create(ctx, secret); err != nil {
 		return outcome{}, writeFailed(desired.name, err)
 	}
-	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.nextLook(decision.Next, use)}
+	result := r.decided(desired, decision, use, key)
 	switch {
 	case len(former) > 0 && isCompanion(c, &former[0]) && decision.Lost:
 		result.event, result.message = v1alpha1.EventSecretRotated, generatedAgain(desired.name, decision)
@@ -172,7 +213,7 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 		result.message = fmt.Sprintf("the credentials moved from Secret %q to %q", former[0].Name, desired.name)
 	case c.Status.SecretName == desired.name:
 		result.event = v1alpha1.EventSecretRepaired
-		result.message = fmt.Sprintf("Secret %q was gone: made again with a new client secret", desired.name)
+		result.message = fmt.Sprintf("Secret %q was gone: made again with %s", desired.name, desired.newCredentials())
 	default:
 		result.message = fmt.Sprintf("Secret %q made for client %s", desired.name, c.ClientID())
 	}
@@ -189,12 +230,16 @@ func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OA
 	}
 	held := append([]corev1.Secret{*live}, former...)
 	record := recordIn(held...)
-	decision, use, err := r.decide(ctx, c, credentialIn(desired.secretKey, held...), record)
+	decision, use, err := r.decide(ctx, c, desired, held)
+	if err != nil {
+		return outcome{}, err
+	}
+	key, err := r.decideKey(ctx, c, desired, held...)
 	if err != nil {
 		return outcome{}, err
 	}
 	updated, changes := desired.bring(live, decision)
-	result := outcome{secretName: desired.name, record: &decision.Record, use: use, next: r.nextLook(decision.Next, use)}
+	result := r.decided(desired, decision, use, key)
 	if len(changes.names) == 0 {
 		return result, nil
 	}
@@ -202,30 +247,45 @@ func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OA
 	if err := r.Client.Update(ctx, updated); err != nil {
 		return outcome{secretName: desired.name}, writeFailed(desired.name, err)
 	}
-	result.event, result.message = rotationTold(decision, record != nil)
-	if result.event != "" {
-		return result, nil
+	result.event, result.message = rotationTold("client secret", decision, record != nil)
+	if result.event == "" {
+		result.event, result.message = updatedBy(c, desired, changes, record != nil || desired.secretKey == "")
 	}
-	what := strings.Join(changes.names, ", ")
-	// A Secret without a record is one that an earlier version of Kubemint made, and lacks what is new.
-	if changes.byHand && record != nil && c.Status.ObservedGeneration == c.Generation {
-		result.event = v1alpha1.EventSecretRepaired
-		result.message = fmt.Sprintf("Secret %q had been changed by somebody else and was made good: %s", desired.name, what)
-	} else {
-		result.event = v1alpha1.EventSecretUpdated
-		result.message = fmt.Sprintf("Secret %q updated: %s", desired.name, what)
-	}
+	result.tellKey()
 	return result, nil
 }
 
-// decide says what an OAuthClient's Secret is to hold, from the client secret and the record that are there, and who uses those from
-// before then.
-func (r *OAuthClientReconciler) decide(ctx context.Context, c *v1alpha1.OAuthClient, present string, record *credential.Record) (rotation.Secret, rotation.SecretUse, error) {
+// updatedBy says in words, and as the reason of an event, by what a Secret was updated. recorded is whether it had its record: one without
+// is of an earlier version of Kubemint, and lacks what is new.
+func updatedBy(c *v1alpha1.OAuthClient, desired *desiredSecret, changes changes, recorded bool) (event, message string) {
+	what := strings.Join(changes.names, ", ")
+	if changes.byHand && recorded && c.Status.ObservedGeneration == c.Generation {
+		return v1alpha1.EventSecretRepaired, fmt.Sprintf("Secret %q had been changed by somebody else and was made good: %s", desired.name, what)
+	}
+	return v1alpha1.EventSecretUpdated, fmt.Sprintf("Secret %q updated: %s", desired.name, what)
+}
+
+// decided is the outcome of decisions that are written.
+func (r *OAuthClientReconciler) decided(desired *desiredSecret, decision rotation.Secret, use rotation.SecretUse, key *keyOutcome) outcome {
+	result := outcome{secretName: desired.name}
+	if desired.secretKey != "" {
+		result.record, result.use, result.next = &decision.Record, use, r.nextLook(decision.Next, use)
+	}
+	return result.with(r, key)
+}
+
+// decide says which client secret an OAuthClient's Secret is to hold, from the Secrets that there are, and who uses those from before then.
+// It says nothing where there is to be none.
+func (r *OAuthClientReconciler) decide(ctx context.Context, c *v1alpha1.OAuthClient, desired *desiredSecret, held []corev1.Secret) (rotation.Secret, rotation.SecretUse, error) {
+	if desired.secretKey == "" {
+		return rotation.Secret{}, rotation.SecretUse{}, nil
+	}
+	record := recordIn(held...)
 	use, err := r.secretUse(ctx, c, record)
 	if err != nil {
 		return rotation.Secret{}, use, err
 	}
-	decision := rotation.ClientSecret(present, record, nextVersion(c), rotationPolicy(c), use, r.Now())
+	decision := rotation.ClientSecret(credentialIn(desired.secretKey, held...), record, nextVersion(c), rotationPolicy(c), use, r.Now())
 	if decision.Why == "" {
 		return decision, use, nil
 	}
@@ -282,14 +342,19 @@ func takenBy(c *v1alpha1.OAuthClient, live *corev1.Secret) *problem {
 // credentialIn returns the client secret that Secrets hold, or "": the one under key if any does, else one under another key,
 // where it stands when the key was renamed. There, what Kubemint wrote comes before what somebody else keeps in the Secret.
 func credentialIn(key string, secrets ...corev1.Secret) string {
+	return valueIn(rotation.Usable, key, secrets...)
+}
+
+// valueIn returns a value of Secrets that is usable, in the same order.
+func valueIn(usable func(string) bool, key string, secrets ...corev1.Secret) string {
 	var ours, theirs string
 	for i := range secrets {
-		if value := string(secrets[i].Data[key]); rotation.Usable(value) {
+		if value := string(secrets[i].Data[key]); usable(value) {
 			return value
 		}
 		owned := ownedFields(secrets[i].ManagedFields)
 		for otherKey, value := range secrets[i].Data {
-			if !rotation.Usable(string(value)) {
+			if !usable(string(value)) {
 				continue
 			}
 			if _, byUs := owned.Data["f:"+otherKey]; byUs {

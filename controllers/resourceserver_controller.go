@@ -48,10 +48,11 @@ const clientsDelay = time.Second
 const maxClientsTold = 64
 
 // SetupWithManager starts reconciling ResourceServers: when one changes, when another one that had its audience does, and a little
-// after the OAuthClients that ask for its scopes do. The OAuthClientReconciler adds the indexes.
+// after its status or the OAuthClients that ask for its scopes do. The OAuthClientReconciler adds the indexes.
 func (r *ResourceServerReconciler) SetupWithManager(manager ctrl.Manager) error {
 	return ctrl.NewControllerManagedBy(manager).
-		For(&v1alpha1.ResourceServer{}).
+		For(&v1alpha1.ResourceServer{}, decisionsChange()).
+		Watches(&v1alpha1.ResourceServer{}, statusWritten()).
 		Watches(&v1alpha1.ResourceServer{}, handler.EnqueueRequestsFromMapFunc(r.concerned), decisionsChange()).
 		Watches(&v1alpha1.OAuthClient{}, askedServers(), decisionsChange()).
 		WithOptions(controllerOptions(r.Workers)).
@@ -65,6 +66,18 @@ func (r *ResourceServerReconciler) concerned(ctx context.Context, object client.
 		requests = append(requests, reconcile.Request{NamespacedName: server})
 	}
 	return requests
+}
+
+// statusWritten enqueues a ResourceServer after clientsDelay where it changed in something else than what decides. That is nearly always
+// its status, by our own write: a look at once would count the OAuthClients that have come meanwhile, and write again.
+func statusWritten() handler.EventHandler {
+	return handler.Funcs{
+		UpdateFunc: func(_ context.Context, e event.UpdateEvent, queue workqueue.TypedRateLimitingInterface[reconcile.Request]) {
+			if e.ObjectOld.GetGeneration() == e.ObjectNew.GetGeneration() {
+				queue.AddAfter(reconcile.Request{NamespacedName: client.ObjectKeyFromObject(e.ObjectNew)}, clientsDelay)
+			}
+		},
+	}
 }
 
 // askedServers enqueues the ResourceServers of which an OAuthClient asks for scopes, or did before a change, after clientsDelay.

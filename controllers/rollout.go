@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -23,33 +24,71 @@ import (
 // annotationRestartedAt of a pod template is that of kubectl rollout restart: a new value makes new pods.
 const annotationRestartedAt = "kubectl.kubernetes.io/restartedAt"
 
+// rotated is the present version of a client secret or private key that followed another one.
+type rotated struct {
+	what    string
+	version int64
+	at      time.Time
+	// restartedFor is where a status tells for which version workloads were last restarted.
+	restartedFor *int64
+}
+
+// rotations returns what has rotated of what a new status tells of. Where a count began anew, with the Secret, no version of it was
+// restarted for.
+func rotations(status *v1alpha1.OAuthClientStatus) []rotated {
+	var all []rotated
+	add := func(what string, version int64, at time.Time, restartedFor *int64) {
+		if *restartedFor > version {
+			*restartedFor = 0
+		}
+		if version > 1 {
+			all = append(all, rotated{what, version, at, restartedFor})
+		}
+	}
+	if len(status.Credentials) > 0 {
+		present := &status.Credentials[0]
+		add("client secret", present.Version, present.Created.Time, &status.RestartedForVersion)
+	}
+	if len(status.PrivateKeys) > 0 {
+		present := &status.PrivateKeys[0]
+		add("private key", present.Version, present.Created.Time, &status.RestartedForKeyVersion)
+	}
+	return all
+}
+
+// described says in words what rotated.
+func described(all []rotated) string {
+	texts := make([]string, len(all))
+	for i, one := range all {
+		texts[i] = fmt.Sprintf("version %d of the %s", one.version, one.what)
+	}
+	return strings.Join(texts, " and ")
+}
+
 // rollOut restarts the workloads of spec.rollout once after each rotation, and says so in a new status, whose credentials are known.
 // It returns after how long to try again, 0 where there is nothing to try.
 func (r *OAuthClientReconciler) rollOut(ctx context.Context, c *v1alpha1.OAuthClient, status *v1alpha1.OAuthClientStatus) (time.Duration, error) {
-	status.RestartedForVersion = c.Status.RestartedForVersion
-	if len(status.Credentials) == 0 {
+	status.RestartedForVersion, status.RestartedForKeyVersion = c.Status.RestartedForVersion, c.Status.RestartedForKeyVersion
+	all := rotations(status)
+	if len(c.Spec.Rollout.Restart) == 0 || len(all) == 0 {
 		return 0, nil
 	}
-	present := status.Credentials[0]
-	if status.RestartedForVersion > present.Version { // The count began anew, with the Secret.
-		status.RestartedForVersion = 0
-	}
-	if len(c.Spec.Rollout.Restart) == 0 || present.Version == 1 {
-		return 0, nil
-	}
-	if status.RestartedForVersion == present.Version {
-		r.setCondition(c, status, restarted(present.Version))
+	due := slices.DeleteFunc(slices.Clone(all), func(one rotated) bool { return *one.restartedFor == one.version })
+	if len(due) == 0 {
+		r.setCondition(c, status, restarted(all))
 		return 0, nil
 	}
 
-	condition, err := r.restart(ctx, c, present.Version, present.Created.Time)
+	condition, err := r.restart(ctx, c, due)
 	if err != nil {
 		return 0, err
 	}
 	r.setCondition(c, status, condition)
 	switch {
 	case condition.Status == metav1.ConditionTrue:
-		status.RestartedForVersion = present.Version
+		for _, one := range due {
+			*one.restartedFor = one.version
+		}
 		return 0, nil
 	case !r.RestartWorkloads:
 		return 0, nil // Until Kubemint is started otherwise, and looks at all OAuthClients.
@@ -57,14 +96,15 @@ func (r *OAuthClientReconciler) rollOut(ctx context.Context, c *v1alpha1.OAuthCl
 	return r.retryAfter(*status, v1alpha1.ConditionRestarted), nil
 }
 
-func restarted(version int64) metav1.Condition {
+func restarted(all []rotated) metav1.Condition {
 	return metav1.Condition{Type: v1alpha1.ConditionRestarted, Status: metav1.ConditionTrue, Reason: v1alpha1.ReasonRestarted,
-		Message: fmt.Sprintf("the workloads of spec.rollout.restart were restarted for version %d of the client secret", version)}
+		Message: "the workloads of spec.rollout.restart were restarted for " + described(all)}
 }
 
-// restart restarts the workloads of spec.rollout that have not been since the client secret was rotated, all that it can, and
+// restart restarts the workloads of spec.rollout that have not been since the last of some rotations, all that it can, and
 // returns the condition Restarted; when it is True, all are.
-func (r *OAuthClientReconciler) restart(ctx context.Context, c *v1alpha1.OAuthClient, version int64, rotated time.Time) (metav1.Condition, error) {
+func (r *OAuthClientReconciler) restart(ctx context.Context, c *v1alpha1.OAuthClient, due []rotated) (metav1.Condition, error) {
+	last := slices.MaxFunc(due, func(a, b rotated) int { return a.at.Compare(b.at) })
 	if !r.RestartWorkloads {
 		return notRestarted(v1alpha1.ReasonRestartForbidden, fmt.Sprintf(
 			"Kubemint is not set to restart workloads: start it with --restart-workloads (Helm: restartWorkloads), and restart them yourself until then: kubectl rollout restart -n %s %s",
@@ -73,7 +113,7 @@ func (r *OAuthClientReconciler) restart(ctx context.Context, c *v1alpha1.OAuthCl
 	var reason string
 	var messages []string
 	for _, reference := range c.Spec.Rollout.Restart {
-		err := r.restartWorkload(ctx, c, reference, version, rotated)
+		err := r.restartWorkload(ctx, c, reference, described(due), last.at)
 		var obstacle *problem
 		switch {
 		case err == nil:
@@ -89,7 +129,7 @@ func (r *OAuthClientReconciler) restart(ctx context.Context, c *v1alpha1.OAuthCl
 	if reason != "" {
 		return notRestarted(reason, strings.Join(messages, "; ")), nil
 	}
-	return restarted(version), nil
+	return restarted(due), nil
 }
 
 func notRestarted(reason, message string) metav1.Condition {
@@ -110,7 +150,7 @@ func workloadName(reference v1alpha1.WorkloadReference) string {
 
 // restartWorkload restarts one workload, unless it was restarted since the rotation: by us before a crash, or by somebody else. Its
 // time is that of the rotation, so that two replicas at once restart it once; one that is paused is restarted when it goes on.
-func (r *OAuthClientReconciler) restartWorkload(ctx context.Context, c *v1alpha1.OAuthClient, reference v1alpha1.WorkloadReference, version int64, rotated time.Time) error {
+func (r *OAuthClientReconciler) restartWorkload(ctx context.Context, c *v1alpha1.OAuthClient, reference v1alpha1.WorkloadReference, what string, rotated time.Time) error {
 	patched := false
 	// Its controller writes the workload's status all the time while its pods are replaced.
 	err := retry.RetryOnConflict(retry.DefaultRetry, func() (err error) {
@@ -124,9 +164,9 @@ func (r *OAuthClientReconciler) restartWorkload(ctx context.Context, c *v1alpha1
 		return restartFailed(reference, err)
 	}
 	if patched {
-		log.FromContext(ctx).Info("workload restarted", "workload", workloadName(reference), "version", version)
+		log.FromContext(ctx).Info("workload restarted", "workload", workloadName(reference), "for", what)
 		r.Events.Eventf(c, nil, corev1.EventTypeNormal, v1alpha1.EventWorkloadRestarted, "RestartWorkload",
-			"%s restarted for version %d of the client secret", workloadName(reference), version)
+			"%s restarted for %s", workloadName(reference), what)
 	}
 	return nil
 }

@@ -172,7 +172,8 @@ func mustBeUntouched(t *testing.T, namespace string, before map[string]string) {
 // credentialsIn returns the client secrets that a Secret holds under any key.
 func credentialsIn(secret *corev1.Secret) (found []string) {
 	for _, value := range secret.Data {
-		if credential.WellFormed(string(value)) {
+		key, err := credential.ParsePrivateKey(string(value))
+		if credential.WellFormed(string(value)) || err == nil && key.PEM() == string(value) { // Of a private key, the JWK is the same one.
 			found = append(found, string(value))
 		}
 	}
@@ -203,13 +204,13 @@ func mustBeIssued(t *testing.T, c *v1alpha1.OAuthClient) string {
 		t.Fatalf("%s has %d Secrets, the first is %q", c.Name, len(owned), append(owned, &corev1.Secret{})[0].Name)
 	}
 	value := string(owned[0].Data[string(c.Spec.Secret.Keys.ClientSecret)])
+	if generatedKey(c) != nil {
+		value = string(owned[0].Data[string(c.Spec.Secret.Keys.PrivateKeyPEM)])
+	}
 	if found := credentialsIn(owned[0]); len(found) != 1 || found[0] != value || string(owned[0].Data[string(c.Spec.Secret.Keys.ClientID)]) != c.ClientID() {
 		t.Errorf("the Secret of %s has %d credentials among its keys %v", c.Name, len(found), slices.Sorted(maps.Keys(owned[0].Data)))
 	}
-	record := recordIn(*owned[0])
-	if record == nil || record.Present.Digest != credential.DigestOf(value) || !equality.Semantic.DeepEqual(c.Status.Credentials, credentialsStatus(record, c.Status.Credentials)) {
-		t.Fatalf("%s: the Secret's record is %v, the status says %+v", c.Name, record, c.Status.Credentials)
-	}
+	record := mustBeRecorded(t, c, owned[0], value)
 	conditions := 1
 	if len(record.Previous) > 0 {
 		conditions++ // Rotating
@@ -218,6 +219,25 @@ func mustBeIssued(t *testing.T, c *v1alpha1.OAuthClient) string {
 		t.Errorf("%s has the conditions %+v", c.Name, c.Status.Conditions)
 	}
 	return value
+}
+
+// mustBeRecorded checks that a Secret's record, and the status, are of the credential that it holds.
+func mustBeRecorded(t *testing.T, c *v1alpha1.OAuthClient, secret *corev1.Secret, value string) *credential.Record {
+	t.Helper()
+	record, digest, told := recordIn(*secret), credential.DigestOf(value), false
+	if generatedKey(c) == nil {
+		told = record != nil && equality.Semantic.DeepEqual(c.Status.Credentials, credentialsStatus(record, c.Status.Credentials))
+	} else {
+		key, err := credential.ParsePrivateKey(value)
+		must(t, err)
+		record, digest = recordAt(v1alpha1.AnnotationPrivateKeys, *secret), key.Thumbprint
+		told = record != nil && equality.Semantic.DeepEqual(c.Status.PrivateKeys, privateKeysStatus(record, c.Status.PrivateKeys)) &&
+			string(secret.Data["private_key_jwk"]) == key.JWK() && string(secret.Data["private_key_id"]) == key.ID()
+	}
+	if record == nil || record.Present.Digest != digest || !told {
+		t.Fatalf("%s: the Secret's record is %v, the status says %+v", c.Name, record, c.Status)
+	}
+	return record
 }
 
 // settle has a process reconcile an OAuthClient until it is ready and nothing is left to do.

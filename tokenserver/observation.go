@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
 )
 
@@ -12,6 +13,8 @@ type Observation struct {
 	// Outcome is Issued, Reused, the error code of the refusal, or, where a code has several meanings, a word of its own. The values are
 	// few, and none is a caller's to choose.
 	Outcome string
+	// Method is how the client that gets a token proved who it is; empty where none is issued.
+	Method clientauth.Method
 	// Duration is the time from the request's headers to its answer.
 	Duration time.Duration
 	// Signing is the part of it that signing took, where one was signed.

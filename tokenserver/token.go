@@ -42,7 +42,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		refusal.Write(w)
 		return
 	}
-	observed.Outcome, observed.Signing = Issued, audit.signing
+	observed.Outcome, observed.Method, observed.Signing = Issued, audit.method, audit.signing
 	message := "token issued"
 	if audit.reused {
 		observed.Outcome, message = Reused, "token issued again"

@@ -5,8 +5,8 @@ const (
 	// ConditionReady is True when the credential that is in the Secret now gets a token from every ready token server.
 	//
 	// Reasons when True: Issued.
-	// Reasons when False: Suspended, NoScopeGranted, SecretConflict, WaitingForSecret, WeakSecret, WaitingForCertificate, NamespaceTerminating,
-	// Forbidden, QuotaExceeded, SecretWriteFailed.
+	// Reasons when False: Suspended, NoScopeGranted, SecretConflict, WaitingForSecret, WeakSecret, WaitingForCertificate, InvalidKeys,
+	// KeySetNotFetched, NamespaceTerminating, Forbidden, QuotaExceeded, SecretWriteFailed.
 	ConditionReady = "Ready"
 
 	// ConditionStalled is True, and otherwise absent, when nothing will change until somebody acts.
@@ -14,7 +14,7 @@ const (
 	// Reasons when True: SecretConflict, WeakSecret.
 	ConditionStalled = "Stalled"
 
-	// ConditionRotating is True, and otherwise absent, while a client secret from before a rotation is still valid.
+	// ConditionRotating is True, and otherwise absent, while a client secret or generated key from before a rotation is still valid.
 	//
 	// Reasons when True: WaitingForWorkloads, WaitingForLastUse.
 	ConditionRotating = "Rotating"
@@ -33,6 +33,13 @@ const (
 	// Reasons when False: SomeDenied, SomePending, UnownedScopesForbidden.
 	ConditionScopesGranted = "ScopesGranted"
 )
+
+// ConditionKeysAvailable says whether the assertions of an OAuthClient that signs with keys of its own can be verified. It is absent
+// where the client has none, or Kubemint makes them.
+//
+// Reason when True: KeysValid.
+// Reasons when False: InvalidKeys, KeySetNotFetched.
+const ConditionKeysAvailable = "KeysAvailable"
 
 // The conditions of a ResourceServer are ConditionReady and ConditionStalled: Ready is True while clients can get tokens for its
 // audience.
@@ -89,6 +96,12 @@ const (
 	ReasonWeakSecret = "WeakSecret"
 	// ReasonWaitingForCertificate: Kubemint has not made its certificate authority yet, and the Secret is to hold it.
 	ReasonWaitingForCertificate = "WaitingForCertificate"
+	// ReasonKeysValid: the client's keys are there, and good.
+	ReasonKeysValid = "KeysValid"
+	// ReasonInvalidKeys: a key in spec.authentication.privateKeyJWT.jwks is malformed or weak.
+	ReasonInvalidKeys = "InvalidKeys"
+	// ReasonKeySetNotFetched: the key set at spec.authentication.privateKeyJWT.jwksURI cannot be fetched, or holds no good key. Retried.
+	ReasonKeySetNotFetched = "KeySetNotFetched"
 	// ReasonNamespaceTerminating: the namespace is being deleted, and accepts no new Secret.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
 	// ReasonForbidden: Kubemint's service account may not write Secrets here (RBAC or an admission policy).

@@ -31,6 +31,8 @@ const (
 	AnnotationStatus = "oauth.kubemint.dev/status"
 	// AnnotationCredentials, on the Secret of an OAuthClient, is the record of its client secrets: versions, times and digests.
 	AnnotationCredentials = "oauth.kubemint.dev/credentials"
+	// AnnotationPrivateKeys, on the same Secret, is the record of its generated private keys: versions, times and public keys.
+	AnnotationPrivateKeys = "oauth.kubemint.dev/private-keys"
 )
 
 // Values of LabelComponent.

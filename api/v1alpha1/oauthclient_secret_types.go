@@ -2,13 +2,14 @@ package v1alpha1
 
 // SecretSource is who makes the Secret.
 //
-// +kubebuilder:validation:Enum=Generated;Provided
+// +kubebuilder:validation:Enum=Generated;Provided;None
 type SecretSource string
 
 // Who makes the Secret.
 const (
 	SecretGenerated SecretSource = "Generated"
 	SecretProvided  SecretSource = "Provided"
+	SecretNone      SecretSource = "None"
 )
 
 // SecretSpec is where a client's credentials are written.
@@ -19,13 +20,15 @@ type SecretSpec struct {
 	// client secret under keys.clientSecret: 32 to 256 characters out of A-Z a-z 0-9 - . _ ~, made at random (condition Ready, reason
 	// WeakSecret, where it is not). When it changes, or the Secret is deleted, the value from before stays valid through the overlap.
 	// Everything else that a program needs is written to a Secret of Kubemint's own, NAME-kubemint. See docs/provided-secrets.md.
+	// None: the client has no client secret, and proves who it is as spec.authentication says. The Secret holds all else. A client secret
+	// that it had is refused from then on.
 	//
 	// +kubebuilder:default=Generated
 	// +optional
 	Source SecretSource `json:"source,omitempty"`
 
 	// The name of the Secret, in the OAuthClient's namespace. Unset, it is the OAuthClient's own name.
-	// With source Generated, renaming it moves the credential: a Secret with the new name is made, with the same client_secret, and the old one
+	// With source Generated or None, renaming it moves the credential: a Secret with the new name is made, with the same client_secret, and the old one
 	// is deleted. A Secret that exists already and is not this OAuthClient's is never touched (condition SecretConflict).
 	//
 	// +kubebuilder:validation:MinLength=1
@@ -36,7 +39,7 @@ type SecretSpec struct {
 
 	// The keys under which the Secret holds each value. Rename any of them to what your program reads.
 	//
-	// +kubebuilder:default={clientID: "client_id", clientSecret: "client_secret", issuer: "issuer", tokenURL: "token_url", scope: "scope", caCert: "ca.crt", type: "type", provider: "provider"}
+	// +kubebuilder:default={clientID: "client_id", clientSecret: "client_secret", issuer: "issuer", tokenURL: "token_url", scope: "scope", caCert: "ca.crt", type: "type", provider: "provider", privateKeyJWK: "private_key_jwk", privateKeyPEM: "private_key_pem", privateKeyID: "private_key_id"}
 	// +optional
 	Keys SecretKeys `json:"keys,omitzero"`
 
@@ -48,7 +51,7 @@ type SecretSpec struct {
 
 // SecretKeys names the keys of the Secret.
 //
-// +kubebuilder:validation:XValidation:rule="([self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert, self.type, self.provider] + (has(self.envFile) ? [self.envFile] : [])).all(k, ([self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert, self.type, self.provider] + (has(self.envFile) ? [self.envFile] : [])).exists_one(other, other == k))",message="two values would share one key of the Secret: give each its own (defaults: client_id, client_secret, issuer, token_url, scope, ca.crt, type, provider)"
+// +kubebuilder:validation:XValidation:rule="([self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert, self.type, self.provider, self.privateKeyJWK, self.privateKeyPEM, self.privateKeyID] + (has(self.envFile) ? [self.envFile] : [])).all(k, ([self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.caCert, self.type, self.provider, self.privateKeyJWK, self.privateKeyPEM, self.privateKeyID] + (has(self.envFile) ? [self.envFile] : [])).exists_one(other, other == k))",message="two values would share one key of the Secret: give each its own (defaults: client_id, client_secret, issuer, token_url, scope, ca.crt, type, provider, private_key_jwk, private_key_pem, private_key_id)"
 // +kubebuilder:validation:XValidation:rule="!has(self.envFile) || [[self.clientID, self.clientSecret, self.issuer, self.tokenURL, self.scope, self.type, self.provider].map(k, (k.matches('^[0-9]') ? '_' + k : k).upperAscii().replace('-', '_').replace('.', '_'))].all(names, names.all(n, names.exists_one(other, other == n)))",message="two values would share one name in the env file, where keys are in upper case with '_' for '-' and '.': choose keys that differ in more, or leave envFile out",fieldPath=".envFile"
 type SecretKeys struct {
 	// The key of the client identifier. Unset: client_id.
@@ -101,7 +104,25 @@ type SecretKeys struct {
 	// +optional
 	Provider SecretKey `json:"provider,omitempty"`
 
-	// The key of a file of environment variables, oauth.env say, with all values but the CA certificate, one NAME=value a line. Each
+	// The key of the generated private key as a JWK (RFC 7517), with its kid. Unset: private_key_jwk.
+	//
+	// +kubebuilder:default=private_key_jwk
+	// +optional
+	PrivateKeyJWK SecretKey `json:"privateKeyJWK,omitempty"`
+
+	// The key of the generated private key as PEM (PKCS #8). Unset: private_key_pem.
+	//
+	// +kubebuilder:default=private_key_pem
+	// +optional
+	PrivateKeyPEM SecretKey `json:"privateKeyPEM,omitempty"`
+
+	// The key of the kid of the generated private key, for the header of assertions. Unset: private_key_id.
+	//
+	// +kubebuilder:default=private_key_id
+	// +optional
+	PrivateKeyID SecretKey `json:"privateKeyID,omitempty"`
+
+	// The key of a file of environment variables, oauth.env say, with all values but the CA certificate and the private key, one NAME=value a line. Each
 	// is named after its key in upper case, with "_" for "-" and ".", and before a digit that it begins with:
 	// CLIENT_ID=billing.invoice-worker. A value with a space is quoted, SCOPE='invoices:read invoices:write', as the shell, dotenv and
 	// systemd read it; docker run --env-file takes the quotes for part of the value. Unset: there is none.

@@ -46,6 +46,7 @@ type SecretKey string
 
 // OAuthClientSpec is what a workload's OAuth 2.0 client is to be.
 //
+// +kubebuilder:validation:XValidation:rule="!has(self.secret) || !has(self.secret.source) || self.secret.source != 'None' || (has(self.authentication) && (has(self.authentication.privateKeyJWT) || has(self.authentication.serviceAccounts) || has(self.authentication.trustedTokens) || has(self.authentication.tls)))",message="with secret.source None the client has no client secret: say in spec.authentication how else it proves who it is (privateKeyJWT, serviceAccounts, trustedTokens or tls)",fieldPath=".secret.source"
 // +kubebuilder:validation:XValidation:rule="has(self.scopes) || has(self.resources)",message="the client asks for nothing: list scopes at the issuer's default audience in spec.scopes, or scopes of ResourceServers in spec.resources"
 // +kubebuilder:validation:XValidation:rule="!has(self.defaultScopes) || self.defaultScopes.all(s, (has(self.scopes) && s in self.scopes) || (has(self.resources) && self.resources.exists(r, s in r.scopes)))",message="defaultScopes may only name scopes that spec.scopes or spec.resources lists: add the missing scope there or remove it here",fieldPath=".defaultScopes"
 type OAuthClientSpec struct {
@@ -98,7 +99,7 @@ type OAuthClientSpec struct {
 	// +optional
 	Secret SecretSpec `json:"secret,omitzero"`
 
-	// What happens to the workloads that use the Secret when its client secret has changed.
+	// What happens to the workloads that use the Secret when its client secret or generated private key has changed.
 	//
 	// +optional
 	Rollout RolloutSpec `json:"rollout,omitzero"`
@@ -130,30 +131,6 @@ type TokenSpec struct {
 	//
 	// +optional
 	Claims ExtraClaims `json:"claims,omitempty"`
-}
-
-// AuthenticationSpec is how a client proves who it is.
-type AuthenticationSpec struct {
-	// The client secret in the Secret.
-	//
-	// +kubebuilder:default={}
-	// +optional
-	ClientSecret ClientSecretSpec `json:"clientSecret,omitzero"`
-
-	// The TLS client certificate that proves the client (mutual TLS, RFC 8705), signed by a CA that Kubemint's administrator names
-	// (--client-ca-file). Tokens that it gets this way are bound to the certificate. See docs/configuration.md.
-	//
-	// +optional
-	TLS *TLSAuthenticationSpec `json:"tls,omitempty"`
-}
-
-// ClientSecretSpec is how a client secret changes over time.
-type ClientSecretSpec struct {
-	// When the client secret is replaced, and how long the one before stays valid. See docs/rotation.md.
-	//
-	// +kubebuilder:default={}
-	// +optional
-	Rotation RotationSpec `json:"rotation,omitzero"`
 }
 
 // RotationSpec is when a client secret is replaced, and how long the one before stays valid.
@@ -198,8 +175,8 @@ type RotationSpec struct {
 
 // RolloutSpec is what happens to workloads after a rotation.
 type RolloutSpec struct {
-	// Workloads in the OAuthClient's namespace that are restarted when the client secret has changed, as by kubectl rollout
-	// restart: for programs that read it only once, when they start. Kubemint needs to be allowed to (--restart-workloads).
+	// Workloads in the OAuthClient's namespace that are restarted when the client secret or the generated private key has changed, as by
+	// kubectl rollout restart: for programs that read it only once, when they start. Kubemint needs to be allowed to (--restart-workloads).
 	//
 	// +listType=map
 	// +listMapKey=kind
@@ -236,15 +213,18 @@ type OAuthClientStatus struct {
 	// Ready: the credential in the Secret gets a token. Reason when True: Issued. Reasons when False: Suspended (spec.suspend),
 	// NoScopeGranted (none of the scopes that the client asks for is granted),
 	// SecretConflict (the Secret's name is taken: choose another), WaitingForSecret (nobody has made the provided one yet), WeakSecret
-	// (what is provided is no good client secret), WaitingForCertificate, NamespaceTerminating, Forbidden (RBAC or
-	// an admission policy), QuotaExceeded, SecretWriteFailed; the message says what to do.
+	// (what is provided is no good client secret), WaitingForCertificate, InvalidKeys and KeySetNotFetched (of a client that
+	// has nothing but its keys), NamespaceTerminating, Forbidden (RBAC or an admission policy), QuotaExceeded, SecretWriteFailed; the message
+	// says what to do.
 	// Stalled is there, and True, when nothing will change until somebody acts. Reasons: SecretConflict, WeakSecret.
-	// Rotating is there, and True, while a client secret from before is still valid. Reasons: WaitingForWorkloads (pods that the message
+	// Rotating is there, and True, while a client secret or generated key from before is still valid. Reasons: WaitingForWorkloads (pods that the message
 	// names have it), WaitingForLastUse (it was used lately).
 	// Restarted says whether the workloads of spec.rollout were restarted after the last rotation. Reasons when False:
 	// RestartForbidden, WorkloadNotFound, RestartFailed.
 	// ScopesGranted is there where the client asks for scopes of ResourceServers, or for unowned ones that are forbidden: whether it
 	// has all of them. Reason when True: AllGranted. Reasons when False: SomeDenied, SomePending, UnownedScopesForbidden.
+	// KeysAvailable is there where the client signs with keys of its own: whether its assertions can be verified. Reason when True:
+	// KeysValid. Reasons when False: InvalidKeys (a key of jwks), KeySetNotFetched (from jwksURI).
 	// Wait for it with: kubectl wait --for=condition=Ready oauthclient/NAME
 	//
 	// +listType=map
@@ -262,10 +242,31 @@ type OAuthClientStatus struct {
 	// +optional
 	Credentials []CredentialStatus `json:"credentials,omitempty"`
 
+	// The generated private keys that are valid (spec.authentication.privateKeyJWT.generated), the newest first.
+	//
+	// +listType=map
+	// +listMapKey=version
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	PrivateKeys []PrivateKeyStatus `json:"privateKeys,omitempty"`
+
+	// The ways in which the client has proved who it is, where it has others than the client secret: the one that was used last first.
+	//
+	// +listType=map
+	// +listMapKey=method
+	// +kubebuilder:validation:MaxItems=8
+	// +optional
+	Authentication []AuthenticationStatus `json:"authentication,omitempty"`
+
 	// The version of the client secret for which the workloads of spec.rollout were last restarted.
 	//
 	// +optional
 	RestartedForVersion int64 `json:"restartedForVersion,omitempty"`
+
+	// The version of the generated private key for which the workloads of spec.rollout were last restarted.
+	//
+	// +optional
+	RestartedForKeyVersion int64 `json:"restartedForKeyVersion,omitempty"`
 
 	// The Secret that holds the credentials, where Service Binding tools look for it (a Provisioned Service of
 	// servicebinding.io).
@@ -345,6 +346,7 @@ type BindingReference struct {
 // +kubebuilder:printcolumn:name="Reason",type=string,JSONPath=`.status.conditions[?(@.type=="Ready")].reason`,description="Why it is ready or not"
 // +kubebuilder:printcolumn:name="Secret",type=string,JSONPath=`.status.secretName`,description="The Secret that holds the credentials"
 // +kubebuilder:printcolumn:name="Scopes",type=string,JSONPath=`.status.grantedScopes`,description="The scopes that a token request may name"
+// +kubebuilder:printcolumn:name="Last used",type=string,priority=1,JSONPath=`.status.authentication[0].method`,description="The way in which the client last proved who it is, where it has others than the client secret"
 // +kubebuilder:printcolumn:name="Client ID",type=string,priority=1,JSONPath=`.status.clientID`,description="The client identifier, the sub of every token"
 // +kubebuilder:printcolumn:name="Message",type=string,priority=1,JSONPath=`.status.conditions[?(@.type=="Ready")].message`,description="What the Ready condition says"
 // +kubebuilder:printcolumn:name="Age",type=date,JSONPath=`.metadata.creationTimestamp`

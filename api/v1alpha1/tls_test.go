@@ -93,4 +93,9 @@ func TestTLSAccepted(t *testing.T) {
 			}
 		})
 	}
+	t.Run("in the place of the secret", func(t *testing.T) {
+		if _, err := create(t, `{scopes: [a], secret: {source: None}, authentication: {tls: {sanDNS: a}}}`); err != nil {
+			t.Error(err)
+		}
+	})
 }

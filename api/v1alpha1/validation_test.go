@@ -273,7 +273,8 @@ func TestDefaults(t *testing.T) {
 	if got := c.Spec.Token.Lifetime.Duration.String(); got != "1h0m0s" {
 		t.Errorf("lifetime is %s by default, want 1h", got)
 	}
-	want := v1alpha1.SecretKeys{ClientID: "client_id", ClientSecret: "client_secret", Issuer: "issuer", TokenURL: "token_url", Scope: "scope", CACert: "ca.crt", Type: "type", Provider: "provider"}
+	want := v1alpha1.SecretKeys{ClientID: "client_id", ClientSecret: "client_secret", Issuer: "issuer", TokenURL: "token_url", Scope: "scope", CACert: "ca.crt", Type: "type", Provider: "provider",
+		PrivateKeyJWK: "private_key_jwk", PrivateKeyPEM: "private_key_pem", PrivateKeyID: "private_key_id"}
 	if c.Spec.Secret.Keys != want {
 		t.Errorf("the Secret's keys are %+v by default", c.Spec.Secret.Keys)
 	}

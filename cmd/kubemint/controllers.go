@@ -21,6 +21,7 @@ import (
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/controllers"
+	"github.com/kubemint/kubemint/tokenserver/assertion"
 	"github.com/kubemint/kubemint/tokenserver/consent"
 )
 
@@ -94,6 +95,7 @@ type controllerManager struct {
 	scheme  *runtime.Scheme
 	issuer  controllers.Issuer
 	policy  consent.Policy
+	keySets *assertion.KeySets
 	log     *slog.Logger
 }
 
@@ -162,7 +164,7 @@ func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) err
 	if err := (&controllers.OAuthClientReconciler{
 		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
 		Issuer: c.issuer, Policy: c.policy, Workers: c.options.workers, Now: time.Now,
-		WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,
+		KeySets: c.keySets, WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,
 	}).SetupWithManager(ctx, manager); err != nil {
 		return err
 	}

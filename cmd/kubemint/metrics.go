@@ -18,6 +18,7 @@ import (
 type metrics struct {
 	registry  *prometheus.Registry
 	requests  *prometheus.CounterVec
+	methods   *prometheus.CounterVec
 	durations *prometheus.HistogramVec
 	signing   prometheus.Histogram
 	panics    prometheus.Counter
@@ -38,6 +39,10 @@ func newMetrics(clients seen, keys rotation.RingPolicy, certificate getCertifica
 			Name: "kubemint_token_requests_total",
 			Help: "Token requests by outcome: issued, or why not.",
 		}, []string{"outcome"}),
+		methods: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "kubemint_client_authentications_total",
+			Help: "Clients that got a token, by how they proved who they are.",
+		}, []string{"method"}),
 		durations: prometheus.NewHistogramVec(prometheus.HistogramOpts{
 			Name:    "kubemint_token_request_duration_seconds",
 			Help:    "Time from a token request's headers to its answer, the reading of its body included, by outcome.",
@@ -53,7 +58,7 @@ func newMetrics(clients seen, keys rotation.RingPolicy, certificate getCertifica
 			Help: "Requests, for tokens or public documents, that a bug ended.",
 		}),
 	}
-	m.registry.MustRegister(m.requests, m.durations, m.signing, m.panics, signingKeys{clients, keys}, servingCertificate{certificate}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
+	m.registry.MustRegister(m.requests, m.methods, m.durations, m.signing, m.panics, signingKeys{clients, keys}, servingCertificate{certificate}, prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 		Name: "kubemint_clients",
 		Help: "OAuthClients that the token server knows.",
 	}, func() float64 { return float64(clients.Count()) }), prometheus.NewGaugeFunc(prometheus.GaugeOpts{
@@ -67,6 +72,9 @@ func newMetrics(clients seen, keys rotation.RingPolicy, certificate getCertifica
 func (m *metrics) observe(request tokenserver.Observation) {
 	m.requests.WithLabelValues(request.Outcome).Inc()
 	m.durations.WithLabelValues(request.Outcome).Observe(request.Duration.Seconds())
+	if request.Method != "" {
+		m.methods.WithLabelValues(string(request.Method)).Inc()
+	}
 	if request.Outcome == tokenserver.Issued {
 		m.signing.Observe(request.Signing.Seconds())
 	}

@@ -81,6 +81,8 @@ type options struct {
 	watchPods        bool
 	restartWorkloads bool
 
+	assertions assertionOptions
+
 	tokenReuse    time.Duration
 	shutdownDelay time.Duration
 
@@ -112,6 +114,8 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.caFile, "ca-file", "", "CA certificate, PEM, that clients are given as ca.crt when --tls-mode is files or disabled")
 	flags.StringVar(&o.clientCAFile, "client-ca-file", "", "CA certificates, PEM, that may sign the TLS certificates by which clients authenticate (spec.authentication.tls, RFC 8705), reloaded when they change; empty turns mutual TLS off (docs/configuration.md)")
 
+	o.assertions.addFlags(flags)
+
 	flags.IntVar(&o.workers, "workers", 10, "OAuthClients reconciled at once, 1 to 100")
 	flags.BoolVar(&o.leaderElect, "leader-elect", true, "let one replica at a time run the controllers; all of them issue tokens")
 	flags.BoolVar(&o.watchPods, "watch-pods", false, "watch pods, to see which of them run with a client secret from before a rotation (ClusterRole kubemint-pod-reader)")
@@ -133,6 +137,9 @@ func (o *options) complete() error {
 		return err
 	}
 	if err := o.completeScopes(); err != nil {
+		return err
+	}
+	if err := o.assertions.complete(o.issuer); err != nil {
 		return err
 	}
 	if o.namespace == "" {

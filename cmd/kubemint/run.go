@@ -18,8 +18,6 @@ import (
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/controllers"
 	"github.com/kubemint/kubemint/tokenserver"
-	"github.com/kubemint/kubemint/tokenserver/assertion"
-	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/consent"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 	"github.com/kubemint/kubemint/tokenserver/registry"
@@ -64,7 +62,7 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		c := &controllerManager{options: o, config: config, scheme: scheme, policy: policy, log: log,
+		c := &controllerManager{options: o, config: config, scheme: scheme, policy: policy, keySets: o.assertions.keySets(), log: log,
 			issuer: controllers.Issuer{URL: issuer.URL, TokenURL: issuer.Endpoint(tokenserver.TokenPath), CACert: caCert}}
 		group.Go(func() error { return c.runAlways(ctx) })
 	}
@@ -93,8 +91,8 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 	server, err := tokenserver.New(tokenserver.Config{
 		Issuer:         issuer,
 		Registry:       clients,
-		Assertions:     clientauth.AssertionPolicy{Audiences: []string{issuer.URL}, MaxAge: time.Minute, MaxTokenAge: time.Hour, Leeway: 10 * time.Second},
-		KeySets:        assertion.NewKeySets(assertion.FetchOptions{}),
+		Assertions:     o.assertions.policy(issuer, clients.ReviewTokens(issuer.URL)),
+		KeySets:        o.assertions.keySets(),
 		GetCertificate: getCertificate,
 		ClientCAs:      clientCAs,
 		Reuse:          o.tokenReuse,

@@ -302,7 +302,9 @@ func requestTokenAs(t *testing.T, secret *corev1.Secret, id, clientSecret string
 		return nil, err
 	}
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
-	request.SetBasicAuth(id, clientSecret)
+	if id != "" {
+		request.SetBasicAuth(id, clientSecret)
+	}
 	response, err := httpsClient(t, secret.Data["ca.crt"]).Do(request)
 	if err != nil {
 		return nil, err

@@ -31,7 +31,7 @@ func ProvidedSecret(provided *credential.Digest, record *credential.Record, numb
 		decision.Record.Present.Replaced, decision.Record.Present.Expires = time.Time{}, time.Time{}
 	default:
 		decision.Why = "whoever provides it changed it"
-		decision.replaceBy(*provided, *record, policy, now)
+		decision.replaceBy(credential.Version{Digest: *provided}, *record, policy, now)
 	}
 	decision.retire(policy, use, now)
 	_, decision.Next = Due(decision.Record, policy, use, now)

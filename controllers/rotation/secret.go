@@ -68,32 +68,64 @@ func Due(record credential.Record, policy SecretPolicy, use SecretUse, now time.
 	return !next.IsZero() && !now.Before(next), next
 }
 
+// kind is a kind of credential that Kubemint makes.
+type kind struct {
+	usable   func(value string) bool
+	version  func(value string) credential.Version // With what follows from the value.
+	generate func() string
+}
+
+var (
+	clientSecrets = kind{
+		usable:   credential.WellFormed,
+		version:  func(value string) credential.Version { return credential.Version{Digest: credential.DigestOf(value)} },
+		generate: credential.Generate,
+	}
+	privateKeys = kind{
+		usable: func(value string) bool { _, err := credential.ParsePrivateKey(value); return err == nil },
+		version: func(value string) credential.Version {
+			key, _ := credential.ParsePrivateKey(value) // It is usable.
+			return credential.Version{Digest: key.Thumbprint, PublicKey: key.Point}
+		},
+		generate: func() string { return credential.GeneratePrivateKey().PEM() },
+	}
+)
+
 // ClientSecret decides what a Secret of Kubemint's own is to hold: the present client secret if it can be used, with those from
 // before that are still valid; or a new one, because it is asked for, due, or there is none. record is nil where there is none
 // yet, and number is then that of the first version.
 func ClientSecret(present string, record *credential.Record, number int64, policy SecretPolicy, use SecretUse, now time.Time) Secret {
+	return clientSecrets.decide(present, record, number, policy, use, now)
+}
+
+// PrivateKey decides the same of a private key in PEM: which is the decision's Secret.
+func PrivateKey(present string, record *credential.Record, number int64, policy SecretPolicy, use SecretUse, now time.Time) Secret {
+	return privateKeys.decide(present, record, number, policy, use, now)
+}
+
+func (k kind) decide(present string, record *credential.Record, number int64, policy SecretPolicy, use SecretUse, now time.Time) Secret {
 	now = now.UTC().Truncate(time.Second)
 	decision := Secret{Secret: present}
 	switch {
 	case record == nil:
-		if !Usable(present) {
-			decision.generate("there was none")
+		if !k.usable(present) {
+			decision.generate(k, "there was none")
 		}
-		decision.Record = credential.Record{Request: policy.Request,
-			Present: credential.Version{Number: number, Digest: credential.DigestOf(decision.Secret), Created: now}}
-	case !Usable(present):
-		decision.generate("the one before was lost")
+		decision.Record = credential.Record{Request: policy.Request, Present: k.version(decision.Secret)}
+		decision.Record.Present.Number, decision.Record.Present.Created = number, now
+	case !k.usable(present):
+		decision.generate(k, "the one before was lost")
 		decision.Lost = true
-		decision.replace(*record, policy, now)
-	case credential.DigestOf(present) != record.Present.Digest:
+		decision.replace(k, *record, policy, now)
+	case k.version(present).Digest != record.Present.Digest:
 		decision.Why = "somebody else put it there"
-		decision.replace(*record, policy, now)
+		decision.replace(k, *record, policy, now)
 	case policy.requestedBeyond(*record):
-		decision.generate("asked for")
-		decision.replace(*record, policy, now)
+		decision.generate(k, "asked for")
+		decision.replace(k, *record, policy, now)
 	case policy.Interval > 0 && !now.Before(policy.rotatesAt(*record)):
-		decision.generate("due by its interval")
-		decision.replace(*record, policy, now)
+		decision.generate(k, "due by its interval")
+		decision.replace(k, *record, policy, now)
 	default:
 		decision.Record = *record
 	}
@@ -103,29 +135,30 @@ func ClientSecret(present string, record *credential.Record, number int64, polic
 }
 
 // Usable reports whether a value can serve as a generated client secret: the token server takes no other.
-func Usable(value string) bool { return credential.WellFormed(value) }
+func Usable(value string) bool { return clientSecrets.usable(value) }
 
-func (d *Secret) generate(why string) {
-	d.Secret, d.Generated, d.Why = credential.Generate(), true, why
+func (d *Secret) generate(k kind, why string) {
+	d.Secret, d.Generated, d.Why = k.generate(), true, why
 }
 
 // replace makes the decision's secret the present one of a record. The one before is valid through the overlap.
-func (d *Secret) replace(record credential.Record, policy SecretPolicy, now time.Time) {
-	d.replaceBy(credential.DigestOf(d.Secret), record, policy, now)
+func (d *Secret) replace(k kind, record credential.Record, policy SecretPolicy, now time.Time) {
+	d.replaceBy(k.version(d.Secret), record, policy, now)
 }
 
-func (d *Secret) replaceBy(digest credential.Digest, record credential.Record, policy SecretPolicy, now time.Time) {
+func (d *Secret) replaceBy(present credential.Version, record credential.Record, policy SecretPolicy, now time.Time) {
 	former := record.Present
 	if former.Expires.IsZero() { // Otherwise it was taken away before, and ends as it was to end then.
 		former.Replaced, former.Expires = now, now.Add(policy.Overlap)
 	}
+	present.Number, present.Created = former.Number+1, now
 	d.Record = credential.Record{
-		Present:  credential.Version{Number: former.Number + 1, Digest: digest, Created: now},
+		Present:  present,
 		Request:  record.Request,
 		Previous: append([]credential.Version{former}, record.Previous...),
 	}
 	// One from before that came back is the present one, and does not end as another.
-	d.Record.Previous = slices.DeleteFunc(d.Record.Previous, func(v credential.Version) bool { return v.Digest == digest })
+	d.Record.Previous = slices.DeleteFunc(d.Record.Previous, func(v credential.Version) bool { return v.Digest == present.Digest })
 	if policy.Request != "" {
 		d.Record.Request = policy.Request
 	}

@@ -96,6 +96,8 @@ func printable(args []string) string {
 		case i > 0 && args[i-1] == "--user":
 			id, _, _ := strings.Cut(arg, ":")
 			arg = id + ":$CLIENT_SECRET"
+		case strings.HasPrefix(arg, "client_assertion="):
+			arg = `"client_assertion=$ASSERTION"`
 		case strings.HasPrefix(arg, "Authorization: Bearer "):
 			arg = `"Authorization: Bearer $TOKEN"`
 		}
@@ -163,8 +165,13 @@ func (d *demo) askForToken(ctx context.Context, form ...string) (answer, error) 
 
 // awaitToken waits, for the moment that the watch takes, until the token endpoint gives the client a token, and shows how.
 func (d *demo) awaitToken(ctx context.Context, who string, form ...string) (string, error) {
+	return d.awaitTokenBy(ctx, who, d.tokenRequest(form...))
+}
+
+// awaitTokenBy does so by a request of its own.
+func (d *demo) awaitTokenBy(ctx context.Context, who string, r request) (string, error) {
 	if err := eventually(ctx, 5*time.Second, func() error {
-		got, err := d.doRequest(ctx, d.tokenRequest(form...))
+		got, err := d.doRequest(ctx, r)
 		if err == nil && got.status != http.StatusOK {
 			err = fmt.Errorf("%s gets no token: %d %s", who, got.status, got.body)
 		}
@@ -172,7 +179,7 @@ func (d *demo) awaitToken(ctx context.Context, who string, form ...string) (stri
 	}); err != nil {
 		return "", err
 	}
-	got, err := d.askForToken(ctx, form...)
+	got, err := d.curl(ctx, r, "")
 	if err != nil {
 		return "", err
 	}

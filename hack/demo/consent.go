@@ -79,6 +79,7 @@ func (d *demo) callResourceServer(ctx context.Context) error {
 		want        int
 	}{
 		{"with the token", d.ordersToken, http.StatusOK},
+		{"with the token of the service account", d.accountToken, http.StatusOK},
 		{"with the first token, which is for the issuer's default audience", d.token, http.StatusUnauthorized},
 		{"without a token", "", http.StatusUnauthorized},
 	} {
@@ -93,6 +94,34 @@ func (d *demo) callResourceServer(ctx context.Context) error {
 		if answer.status != call.want {
 			return fmt.Errorf("the resource server answered %d %s, want %d", answer.status, call.what, call.want)
 		}
+	}
+	return nil
+}
+
+// proveByServiceAccount gets a token without any secret: by the token of the pod's own service account.
+func (d *demo) proveByServiceAccount(ctx context.Context) error {
+	say("A pod needs no secret at all: the token of its own service account proves the client, too")
+	const patch = `{"spec":{"authentication":{"serviceAccounts":[{"name":"invoice-worker"}]}}}`
+	for _, args := range [][]string{
+		{"create", "serviceaccount", "-n", "billing", "invoice-worker"},
+		{"patch", "oac", "-n", "billing", "invoice-worker", "--type=merge", "-p", patch},
+	} {
+		if err := d.show(ctx, strings.Replace("kubectl "+strings.Join(args, " "), patch, "'"+patch+"'", 1), args...); err != nil {
+			return err
+		}
+	}
+	note("in a pod, the kubelet projects such a token into a file, and renews it")
+	args := []string{"create", "token", "-n", "billing", "invoice-worker", "--audience=" + d.kubemint.Issuer, "--duration=10m"}
+	shell("ASSERTION=$(kubectl " + strings.Join(args, " ") + ")")
+	assertion, err := d.kubectl(ctx, args...)
+	if err != nil {
+		return err
+	}
+	r := d.tokenRequest(append(ofOrders, "client_assertion_type=urn:ietf:params:oauth:client-assertion-type:jwt-bearer",
+		"client_assertion="+strings.TrimSpace(assertion))...)
+	r.user = ""
+	if d.accountToken, err = d.awaitTokenBy(ctx, "the service account", r); err != nil {
+		return err
 	}
 	return nil
 }

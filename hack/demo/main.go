@@ -39,6 +39,8 @@ type demo struct {
 	credentials credentials
 	token       string
 	ordersToken string
+	// accountToken is for the same API, and was got by a service account.
+	accountToken string
 }
 
 func run(ctx context.Context) (err error) {
@@ -59,6 +61,7 @@ func run(ctx context.Context) (err error) {
 		d.decodeToken,
 		d.askOwner,
 		d.allowCaller,
+		d.proveByServiceAccount,
 		d.callResourceServer,
 		d.takeBack,
 		d.callAPIServer,

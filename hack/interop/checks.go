@@ -28,8 +28,10 @@ func (i *interop) allChecks(ctx context.Context) (checks []check, err error) {
 	checks = []check{
 		{role: client, title: program("curl", "curl"), what: "basic and post, over HTTP/2 and HTTP/1.1", run: tryCurl},
 		{role: client, title: module("x/oauth2", "golang.org/x/oauth2"), what: "basic, post, and finding out which", run: tryOAuth2},
+		{role: client, title: module("x/oauth2", "golang.org/x/oauth2"), what: "private_key_jwt, by EndpointParams", run: tryPrivateKeyJWT},
 		{role: client, title: module("x/oauth2", "golang.org/x/oauth2"), what: "mutual TLS; cnf of the token", run: tryCertificate},
 		{role: client, title: packages("openid-client"), what: "RFC 8414 discovery; basic and post", run: node("openid-client.mjs")},
+		{role: client, title: packages("openid-client"), what: "PrivateKeyJwt, with the Secret's JWK", run: node("private-key-jwt.mjs")},
 		{role: client, title: packages("openid-client", "undici"), what: "TlsClientAuth; cnf of the token", run: node("openid-client-tls.mjs")},
 		{role: client, title: packages("oauth4webapi"), what: "RFC 8414, strictly; the challenge of a 401", run: node("oauth4webapi.mjs")},
 		{role: client, title: program("Prometheus", i.prometheus), what: "oauth2: settings, to scrape a protected target", run: tryPrometheus},

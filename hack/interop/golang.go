@@ -2,14 +2,20 @@ package main
 
 import (
 	"context"
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
 	"crypto/tls"
 	"crypto/x509"
 	"errors"
 	"fmt"
 	"net/http"
+	"net/url"
+	"os"
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	gojwt "github.com/golang-jwt/jwt/v5"
 	"github.com/lestrrat-go/jwx/v3/jwk"
 	"github.com/lestrrat-go/jwx/v3/jwt"
 	"golang.org/x/oauth2"
@@ -66,6 +72,47 @@ func (t *trial) tryStyle(ctx context.Context, style oauth2.AuthStyle) error {
 		return fmt.Errorf("with a wrong secret: %w, not invalid_client", err)
 	}
 	return nil
+}
+
+// tryPrivateKeyJWT gets a token with an assertion that is signed with the private key of the Secret.
+func tryPrivateKeyJWT(ctx context.Context, t *trial) error {
+	ctx = t.withClient(ctx)
+	file, err := os.ReadFile(t.secret.file("private_key_pem"))
+	if err != nil {
+		return err
+	}
+	key, err := gojwt.ParseECPrivateKeyFromPEM(file)
+	if err != nil {
+		return err
+	}
+	if _, err := t.byAssertion(key).Token(ctx); err != nil {
+		return err
+	}
+	stranger, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		return err
+	}
+	_, err = t.byAssertion(stranger).Token(ctx)
+	var refused *oauth2.RetrieveError
+	if !errors.As(err, &refused) || refused.ErrorCode != "invalid_client" {
+		return fmt.Errorf("with a stranger's key: %w, not invalid_client", err)
+	}
+	return nil
+}
+
+// byAssertion authenticates by a new assertion, which is good for one request.
+func (t *trial) byAssertion(key *ecdsa.PrivateKey) *clientcredentials.Config {
+	assertion, _ := gojwt.NewWithClaims(gojwt.SigningMethodES256, gojwt.RegisteredClaims{
+		Issuer: t.secret.clientID, Subject: t.secret.clientID, Audience: gojwt.ClaimStrings{t.secret.issuer}, ID: rand.Text(),
+		IssuedAt: gojwt.NewNumericDate(time.Now()), ExpiresAt: gojwt.NewNumericDate(time.Now().Add(time.Minute)),
+	}).SignedString(key) // A key of P-256 signs.
+	return &clientcredentials.Config{
+		ClientID: t.secret.clientID, TokenURL: t.secret.tokenURL, AuthStyle: oauth2.AuthStyleInParams,
+		EndpointParams: url.Values{
+			"client_assertion_type": {"urn:ietf:params:oauth:client-assertion-type:jwt-bearer"},
+			"client_assertion":      {assertion},
+		},
+	}
 }
 
 func tryGoOIDC(ctx context.Context, t *trial) error {

@@ -104,7 +104,7 @@ kind: OAuthClient
 metadata: {name: worker, namespace: %[1]s}
 spec:
   scopes: [invoices:read, metrics:read]
-  authentication: {tls: {sanURI: %[2]q}}
+  authentication: {privateKeyJWT: {generated: {}}, tls: {sanURI: %[2]q}}
 `, namespace, spiffeID)); err != nil {
 		return err
 	}

@@ -5,7 +5,6 @@ import (
 	"crypto/tls"
 	"errors"
 	"fmt"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -29,11 +28,11 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	port, err := freePort()
+	ports, err := freePorts(1)
 	if err != nil {
 		return fmt.Errorf("find a port for kube-controller-manager: %w", err)
 	}
-	flags, err := c.controllerManagerFlags(port)
+	flags, err := c.controllerManagerFlags(ports[0])
 	if err != nil {
 		return err
 	}
@@ -47,7 +46,7 @@ func (c *Cluster) startControllerManager(ctx context.Context) error {
 		return fmt.Errorf("start kube-controller-manager: %w", err)
 	}
 	c.controllerManager = watch(command)
-	if err := c.controllerManager.await(ctx, port); err != nil {
+	if err := c.controllerManager.await(ctx, ports[0]); err != nil {
 		return c.withLogs(fmt.Errorf("wait for kube-controller-manager: %w", err), "kube-controller-manager")
 	}
 	return nil
@@ -71,16 +70,6 @@ func (c *Cluster) controllerManagerFlags(port int) ([]string, error) {
 		"--kube-api-qps=1000",
 		"--kube-api-burst=2000",
 	}, nil
-}
-
-// freePort finds a port on the loopback interface that nobody listens on.
-func freePort() (int, error) {
-	listener, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		return 0, err
-	}
-	defer func() { _ = listener.Close() }()
-	return listener.Addr().(*net.TCPAddr).Port, nil
 }
 
 // watch waits for the end of a started command in the background, so that nobody else has to.

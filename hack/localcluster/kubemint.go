@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net"
 	"net/http"
 	"os"
 	"os/exec"
@@ -173,20 +172,6 @@ func (k *Kubemint) end(signal syscall.Signal) error {
 	}
 	<-k.exited
 	return k.err
-}
-
-// freePorts returns ports of the loopback interface that nobody uses now.
-func freePorts(count int) ([]int, error) {
-	ports := make([]int, count)
-	for i := range ports {
-		listener, err := net.Listen("tcp", "127.0.0.1:0")
-		if err != nil {
-			return nil, fmt.Errorf("find a free port: %w", err)
-		}
-		defer listener.Close() //nolint:errcheck // Closed after the last was found, so that none is found twice.
-		ports[i] = listener.Addr().(*net.TCPAddr).Port
-	}
-	return ports, nil
 }
 
 // ApplyYAML applies a manifest with kubectl, and returns what it says.

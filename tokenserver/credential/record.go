@@ -7,7 +7,7 @@ import (
 	"time"
 )
 
-// Record is what a client's Secret says of its client secrets, beside the present one itself: enough to go on from after any
+// Record is what a client's Secret says of its client secrets, or of its private keys, beside the present one itself: enough to go on from after any
 // crash, and to take those from before for as long as they are valid. It holds digests, so that it gives nobody a secret.
 type Record struct {
 	Present Version `json:"present"`
@@ -17,17 +17,22 @@ type Record struct {
 	Previous []Version `json:"previous,omitempty"`
 }
 
-// Version is one client secret of a client.
+// Version is one client secret, or one private key, of a client.
 type Version struct {
 	// Number is 1 for the first, and one more with each rotation.
 	Number int64  `json:"version"`
 	Digest Digest `json:"sha256"`
+	// PublicKey is, of a private key, the public half (PrivateKey.Point); its Digest is the thumbprint. A client secret has none.
+	PublicKey []byte `json:"publicKey,omitempty"`
 	// Created is when it was made, or first seen. Replaced is when the next one came, and Expires when it ends at the latest; both
 	// are zero for the present one, unless somebody else makes it and took it away: then that is when.
 	Created  time.Time `json:"created"`
 	Replaced time.Time `json:"replaced,omitzero"`
 	Expires  time.Time `json:"expires,omitzero"`
 }
+
+// Versions are the present one and those from before, the newest first.
+func (r Record) Versions() []Version { return append([]Version{r.Present}, r.Previous...) }
 
 // MaxPrevious is how many client secrets from before a record holds at most.
 const MaxPrevious = 4
@@ -70,6 +75,9 @@ func (r Record) Accepted() []Accepted {
 	}
 	return accepted
 }
+
+// String returns the digest in base64url: of a private key's, that is its kid.
+func (d Digest) String() string { return base64.RawURLEncoding.EncodeToString(d[:]) }
 
 // MarshalText implements encoding.TextMarshaler.
 func (d Digest) MarshalText() ([]byte, error) {

@@ -18,11 +18,18 @@ const (
 	sealedWellFormed = 1
 	sealedStrong     = 2
 	sealedLast       = sealedStrong + byte(Regular)
+	// sealedPrivateKey is a generated private key, as PEM or JWK. Of it the thumbprint is kept in place of the value's own digest.
+	sealedPrivateKey = 255
 )
 
 // Seal seals one value.
 func Seal(value []byte) Sealed {
 	var sealed Sealed
+	if key, err := ParsePrivateKey(string(value)); err == nil {
+		sealed[0] = sealedPrivateKey
+		copy(sealed[1:], key.Thumbprint[:])
+		return sealed
+	}
 	sealed[0] = goodFor(string(value))
 	if sealed[0] != sealedWellFormed {
 		value = masked(value)
@@ -102,6 +109,15 @@ func Unseal(value []byte) (digest Digest, wellFormed bool) {
 	}
 	copy(digest[:], value[1:])
 	return digest, value[0] == sealedWellFormed
+}
+
+// UnsealPrivateKey returns the thumbprint of a sealed private key, and whether the value was one.
+func UnsealPrivateKey(value []byte) (thumbprint Digest, isKey bool) {
+	if len(value) != len(Sealed{}) {
+		return Digest{}, false
+	}
+	copy(thumbprint[:], value[1:])
+	return thumbprint, value[0] == sealedPrivateKey
 }
 
 // UnsealProvided returns the digest of a sealed value, and the Weakness by which it cannot serve as a client secret that somebody

@@ -25,6 +25,8 @@ type Client struct {
 	Namespace, Name, UID string
 	// Credentials are the secrets that prove the client.
 	Credentials []credential.Accepted
+	// Secretless clients have no client secret, whatever their Secret holds.
+	Secretless bool
 	// Asymmetric is what proves the client without a shared secret; nil where nothing does.
 	Asymmetric *Asymmetric
 	// Accesses are what the client may ask for, at each audience.

@@ -1,7 +1,6 @@
 package registry
 
 import (
-	"maps"
 	"slices"
 	"sync"
 
@@ -27,6 +26,8 @@ type clients struct {
 	entries map[string]*grant.Client
 	// askers are the OAuthClients that ask for scopes at ResourceServers, by client identifier.
 	askers map[string]*asker
+	// proofs are what proves OAuthClients without a shared secret, by client identifier.
+	proofs map[string]*proof
 	// secrets are those of each OAuthClient. While a Secret is being renamed, there are two.
 	secrets map[owner][]held
 	// accounts are the identifiers of the clients that each service account proves.
@@ -35,10 +36,11 @@ type clients struct {
 	owners map[types.NamespacedName]owner
 }
 
-// held is what counts of a Secret: the client secrets that it proves.
+// held is what counts of a Secret: the client secrets that it proves, and the public halves of its private keys.
 type held struct {
 	name     string
 	accepted []credential.Accepted
+	keys     []heldKey
 }
 
 // owner is an OAuthClient as an owner reference names it. The namespace is the Secret's own: an owner is always in the same
@@ -48,9 +50,6 @@ type owner struct {
 	name      string
 	uid       types.UID
 }
-
-// account is a service account.
-type account struct{ namespace, name string }
 
 // asker is an OAuthClient that asks for scopes at ResourceServers.
 type asker struct {
@@ -65,6 +64,7 @@ func newClients(policy consent.Policy, servers *resourceServers) *clients {
 		servers:  servers,
 		entries:  map[string]*grant.Client{},
 		askers:   map[string]*asker{},
+		proofs:   map[string]*proof{},
 		secrets:  map[owner][]held{},
 		accounts: map[account][]string{},
 		owners:   map[types.NamespacedName]owner{},
@@ -123,13 +123,6 @@ func (c *clients) published(key types.NamespacedName) *oauth2.ProtectedResource 
 	return resource
 }
 
-// provedBy returns the identifiers of the clients that a service account proves.
-func (c *clients) provedBy(namespace, serviceAccount string) []string {
-	c.mu.RLock()
-	defer c.mu.RUnlock()
-	return c.accounts[account{namespace, serviceAccount}]
-}
-
 func (c *clients) count() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
@@ -145,8 +138,11 @@ func (c *clients) replace(objects []*v1alpha1.OAuthClient) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	maps.DeleteFunc(c.entries, func(id string, _ *grant.Client) bool { return !there[id] })
-	maps.DeleteFunc(c.askers, func(id string, _ *asker) bool { return !there[id] })
+	for id, entry := range c.entries {
+		if !there[id] {
+			c.forget(id, entry.Namespace)
+		}
+	}
 }
 
 func (c *clients) set(object *v1alpha1.OAuthClient) {
@@ -157,7 +153,14 @@ func (c *clients) set(object *v1alpha1.OAuthClient) {
 	entry, a := clientOf(object), &asker{object: object}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	entry.Credentials = c.credentials(entry)
+	before := c.proofs[entry.ID]
+	if p := proofOf(object, before); p != nil {
+		c.proofs[entry.ID] = p
+	} else {
+		delete(c.proofs, entry.ID)
+	}
+	c.noteAccounts(entry.ID, entry.Namespace, before, c.proofs[entry.ID])
+	c.prove(entry)
 	c.decide(entry, a)
 	c.entries[entry.ID] = entry
 	if len(object.Spec.Resources) > 0 {
@@ -170,8 +173,14 @@ func (c *clients) set(object *v1alpha1.OAuthClient) {
 func (c *clients) delete(object *v1alpha1.OAuthClient) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	delete(c.entries, object.ClientID())
-	delete(c.askers, object.ClientID())
+	c.forget(object.ClientID(), object.Namespace)
+}
+
+func (c *clients) forget(id, namespace string) {
+	c.noteAccounts(id, namespace, c.proofs[id], nil)
+	delete(c.entries, id)
+	delete(c.askers, id)
+	delete(c.proofs, id)
 }
 
 // keepSecrets forgets the Secrets that are not among those that there are.
@@ -207,7 +216,8 @@ func (c *clients) setSecret(s *corev1.Secret) {
 	c.owners[key] = o
 	accepted := acceptedBy(s)
 	keepUse(accepted, c.secrets[o])
-	c.secrets[o] = append(without(c.secrets[o], key.Name), held{key.Name, accepted})
+	keys := keysIn(s, c.secrets[o])
+	c.secrets[o] = append(without(c.secrets[o], key.Name), held{key.Name, accepted, keys})
 	c.join(o)
 }
 
@@ -236,14 +246,24 @@ func without(secrets []held, name string) []held {
 func (c *clients) join(o owner) {
 	if entry, ok := c.entries[o.clientID()]; ok {
 		joined := *entry
-		joined.Credentials = c.credentials(entry)
+		c.prove(&joined)
 		c.entries[entry.ID] = &joined
 	}
 }
 
-// credentials are those in a client's own Secrets: those that its UID owns, not an OAuthClient that had its name before.
-func (c *clients) credentials(entry *grant.Client) []credential.Accepted {
+// prove says what proves a client: what is in its own Secrets, those that its UID owns and not an OAuthClient that had its name before, and
+// what its manifest names.
+func (c *clients) prove(entry *grant.Client) {
 	secrets := c.secrets[owner{entry.Namespace, entry.Name, types.UID(entry.UID)}]
+	entry.Credentials = nil
+	if !entry.Secretless {
+		entry.Credentials = credentialsIn(secrets)
+	}
+	entry.Asymmetric = c.proofs[entry.ID].with(secrets)
+}
+
+// credentialsIn returns the client secrets that a client's own Secrets prove.
+func credentialsIn(secrets []held) []credential.Accepted {
 	if len(secrets) == 1 {
 		return secrets[0].accepted
 	}
@@ -259,17 +279,13 @@ func clientOf(object *v1alpha1.OAuthClient) *grant.Client {
 	// One text holds all names of a client, so that they are in one place in memory.
 	id, space := object.ClientID(), len(object.Namespace)
 	names := id + string(object.UID)
-	var asymmetric *grant.Asymmetric
-	if certificate := certificateOf(object); certificate != nil {
-		asymmetric = &grant.Asymmetric{Certificate: certificate, Uses: new(grant.Uses)}
-	}
 	return &grant.Client{
 		ID:         names[:len(id)],
 		Namespace:  names[:space],
 		Name:       names[space+1 : len(id)],
 		UID:        names[len(id):],
-		Asymmetric: asymmetric,
 		Suspended:  object.Spec.Suspend,
+		Secretless: object.Spec.Secret.Source == v1alpha1.SecretNone,
 	}
 }
 

@@ -3,7 +3,6 @@ package registry
 import (
 	"context"
 	"fmt"
-	"slices"
 	"time"
 
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
@@ -38,7 +37,7 @@ var (
 )
 
 func tellingOf(entry *grant.Client) telling {
-	if len(entry.Credentials) > 1 {
+	if len(entry.Credentials) > 1 || entry.Asymmetric != nil && len(entry.Asymmetric.Generated) > 1 {
 		return whileRotating
 	}
 	return otherwise
@@ -74,23 +73,57 @@ func (r *Registry) TellUses(ctx context.Context) {
 	}
 }
 
-// withUntoldUses returns the clients of which a secret was used long enough after the last use that the status tells of.
+// withUntoldUses returns the clients of which a secret, a key or a way to prove who they are was used long enough after the last use that
+// the status tells of.
 func (c *clients) withUntoldUses() map[telling][]*grant.Client {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	untold := map[telling][]*grant.Client{}
 	for _, entry := range c.entries {
-		last, told := int64(0), int64(0)
-		for _, accepted := range entry.Credentials {
-			if accepted.Version > 0 {
-				last, told = max(last, accepted.Use.Last()), max(told, accepted.Use.Told.Load())
-			}
-		}
-		if how := tellingOf(entry); isUntold(last, told, how.after) {
+		how := tellingOf(entry)
+		if anyUntold(secretUses(entry), how.after) || anyUntold(keyUses(entry), how.after) || methodUntold(entry, how.after) {
 			untold[how] = append(untold[how], entry)
 		}
 	}
 	return untold
+}
+
+// versionUse is the use of one version of a client secret or a private key.
+type versionUse struct {
+	version int64
+	*credential.Use
+}
+
+// secretUses returns the uses of a client's secrets, of those that are in a record.
+func secretUses(entry *grant.Client) []versionUse {
+	uses := make([]versionUse, 0, len(entry.Credentials))
+	for _, accepted := range entry.Credentials {
+		if accepted.Version > 0 {
+			uses = append(uses, versionUse{accepted.Version, accepted.Use})
+		}
+	}
+	return uses
+}
+
+// keyUses returns the uses of a client's generated private keys.
+func keyUses(entry *grant.Client) []versionUse {
+	if entry.Asymmetric == nil {
+		return nil
+	}
+	var uses []versionUse
+	for _, key := range entry.Asymmetric.Generated {
+		uses = append(uses, versionUse{key.Version, key.Use})
+	}
+	return uses
+}
+
+// anyUntold reports whether the last of some uses is so much later than the last one that was told that it is worth a write.
+func anyUntold(uses []versionUse, after time.Duration) bool {
+	last, told := int64(0), int64(0)
+	for _, use := range uses {
+		last, told = max(last, use.Last()), max(told, use.Told.Load())
+	}
+	return isUntold(last, told, after)
 }
 
 // isUntold reports whether the last use of any of a client's secrets is so much later than the last one that the status tells of,
@@ -109,7 +142,7 @@ func (r *Registry) tellUse(ctx context.Context, entry *grant.Client, after time.
 		return nil
 	}
 	status := object.Status.DeepCopy()
-	if noteUses(status.Credentials, entry.Credentials, after) {
+	if noteAll(status, entry, after) {
 		patch, err := object.StatusPatch(*status)
 		if err != nil {
 			return err
@@ -123,43 +156,82 @@ func (r *Registry) tellUse(ctx context.Context, entry *grant.Client, after time.
 			return fmt.Errorf("apply the status: %w", err)
 		}
 	}
-	noteTold(status.Credentials, entry.Credentials)
+	noteAllTold(status, entry)
 	return nil
 }
 
+// noteAll brings the last uses in a status up to date where they are too far behind, and reports whether any was.
+func noteAll(status *v1alpha1.OAuthClientStatus, entry *grant.Client, after time.Duration) bool {
+	secrets := noteUses(ofSecrets(status), secretUses(entry), after)
+	keys := noteUses(ofKeys(status), keyUses(entry), after)
+	methods := noteMethods(status, entry, after)
+	return secrets || keys || methods
+}
+
+// noteAllTold remembers which uses the status tells of.
+func noteAllTold(status *v1alpha1.OAuthClientStatus, entry *grant.Client) {
+	noteTold(ofSecrets(status), secretUses(entry))
+	noteTold(ofKeys(status), keyUses(entry))
+	noteMethodsTold(status, entry)
+}
+
+// toldUse is where a status tells of the last use of one version.
+type toldUse struct {
+	version  int64
+	lastUsed **metav1.Time
+}
+
+func ofSecrets(status *v1alpha1.OAuthClientStatus) []toldUse {
+	told := make([]toldUse, len(status.Credentials))
+	for i := range status.Credentials {
+		told[i] = toldUse{status.Credentials[i].Version, &status.Credentials[i].LastUsed}
+	}
+	return told
+}
+
+func ofKeys(status *v1alpha1.OAuthClientStatus) []toldUse {
+	told := make([]toldUse, len(status.PrivateKeys))
+	for i := range status.PrivateKeys {
+		told[i] = toldUse{status.PrivateKeys[i].Version, &status.PrivateKeys[i].LastUsed}
+	}
+	return told
+}
+
 // noteUses brings the last uses in a status up to date if they are too far behind, and reports whether they were.
-func noteUses(status []v1alpha1.CredentialStatus, accepted []credential.Accepted, after time.Duration) bool {
+func noteUses(status []toldUse, uses []versionUse, after time.Duration) bool {
 	last, told := int64(0), int64(0)
-	updated := slices.Clone(status)
-	for i := range updated {
-		use := int64(0)
-		if updated[i].LastUsed != nil {
-			use = updated[i].LastUsed.Unix()
-			told = max(told, use)
+	updated := make([]*metav1.Time, len(status))
+	for i, tells := range status {
+		latest := int64(0)
+		if *tells.lastUsed != nil {
+			latest = (*tells.lastUsed).Unix()
+			told = max(told, latest)
 		}
-		for j := range accepted {
-			if accepted[j].Version == updated[i].Version {
-				use = max(use, accepted[j].Use.Last())
+		for _, use := range uses {
+			if use.version == tells.version {
+				latest = max(latest, use.Last())
 			}
 		}
-		if use > 0 {
-			updated[i].LastUsed = &metav1.Time{Time: time.Unix(use, 0)}
-			last = max(last, use)
+		if latest > 0 {
+			updated[i] = &metav1.Time{Time: time.Unix(latest, 0)}
+			last = max(last, latest)
 		}
 	}
 	if !isUntold(last, told, after) {
 		return false
 	}
-	copy(status, updated)
+	for i, tells := range status {
+		*tells.lastUsed = updated[i]
+	}
 	return true
 }
 
 // noteTold remembers which uses the status tells of. A version that is not in it yet has its turn later.
-func noteTold(status []v1alpha1.CredentialStatus, accepted []credential.Accepted) {
-	for _, told := range status {
-		for _, a := range accepted {
-			if a.Version == told.Version && told.LastUsed != nil {
-				a.Use.Told.Store(told.LastUsed.Unix())
+func noteTold(status []toldUse, uses []versionUse) {
+	for _, tells := range status {
+		for _, use := range uses {
+			if use.version == tells.version && *tells.lastUsed != nil {
+				use.Told.Store((*tells.lastUsed).Unix())
 			}
 		}
 	}

@@ -103,23 +103,25 @@ func TestNoteUses(t *testing.T) {
 		"a new version, told within an hour": {told: [2]*metav1.Time{never, at(0)}, uses: [2]*metav1.Time{at(10), never}, want: [2]*metav1.Time{never, at(0)}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			var status []v1alpha1.CredentialStatus
-			var accepted []credential.Accepted
+			status := make([]*metav1.Time, 2)
+			var tells []toldUse
+			var uses []versionUse
 			for i, version := range []int64{2, 1} {
-				status = append(status, v1alpha1.CredentialStatus{Version: version, LastUsed: test.told[i]})
-				accepted = append(accepted, credential.Accepted{Version: version, Use: new(credential.Use)})
+				status[i] = test.told[i]
+				tells = append(tells, toldUse{version, &status[i]})
+				uses = append(uses, versionUse{version, new(credential.Use)})
 				if test.uses[i] != nil {
-					accepted[i].Use.Mark(test.uses[i].Time)
+					uses[i].Mark(test.uses[i].Time)
 				}
 			}
-			if got := noteUses(status, accepted, time.Hour); got != test.due {
+			if got := noteUses(tells, uses, time.Hour); got != test.due {
 				t.Errorf("a write: %t", got)
 			}
-			if !slices.EqualFunc(status, test.want[:], func(s v1alpha1.CredentialStatus, want *metav1.Time) bool { return s.LastUsed.Equal(want) }) {
+			if !slices.EqualFunc(status, test.want[:], (*metav1.Time).Equal) {
 				t.Errorf("status %+v", status)
 			}
-			noteTold(status, accepted)
-			if test.due && noteUses(status, accepted, time.Hour) {
+			noteTold(tells, uses)
+			if test.due && noteUses(tells, uses, time.Hour) {
 				t.Error("and once more")
 			}
 		})
@@ -138,12 +140,13 @@ func TestWithUntoldUses(t *testing.T) {
 	if got := c.withUntoldUses(); len(got) != 0 {
 		t.Errorf("nobody has asked yet: %v", got)
 	}
-	credentials := c.get("billing.asks").Credentials
+	asks := c.get("billing.asks")
+	credentials := asks.Credentials
 	credentials[1].Use.Mark(noon)
 	if got := c.withUntoldUses()[whileRotating]; len(got) != 1 || got[0].Name != "asks" {
 		t.Errorf("%v", got)
 	}
-	noteTold([]v1alpha1.CredentialStatus{{Version: 1, LastUsed: &metav1.Time{Time: noon}}}, credentials)
+	noteAllTold(&v1alpha1.OAuthClientStatus{Credentials: []v1alpha1.CredentialStatus{{Version: 1, LastUsed: &metav1.Time{Time: noon}}}}, asks)
 	if got := c.withUntoldUses(); len(got) != 0 {
 		t.Errorf("it was told: %v", got)
 	}

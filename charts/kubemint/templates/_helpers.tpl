@@ -35,9 +35,37 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
-{{/* Whether clients may authenticate by TLS certificates. */}}
-{{- define "kubemint.clientCA" -}}
-{{- with .Values.tls.clientCA }}{{ .secretName | default .configMapName }}{{ end }}
+{{/* The volumes of the pods, each mounted below /etc/kubemint by its name. */}}
+{{- define "kubemint.volumes" -}}
+{{- with .Values.tls.secretName }}
+- name: tls
+  secret:
+    secretName: {{ . | quote }}
+{{- end }}
+{{- /* The one key only: cert-manager's Secret of a CA holds its private key too. */}}
+{{- with .Values.tls.clientCA }}
+{{- if .secretName }}
+- name: client-ca
+  secret:
+    secretName: {{ .secretName | quote }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
+{{- else if .configMapName }}
+- name: client-ca
+  configMap:
+    name: {{ .configMapName | quote }}
+    items: [{key: {{ .key | quote }}, path: ca.crt}]
+{{- end }}
+{{- end }}
+{{- with .Values.authentication.keySetCA.configMapName }}
+- name: key-set-ca
+  configMap:
+    name: {{ . | quote }}
+{{- end }}
+{{- if .Values.authentication.trustedIssuers }}
+- name: trusted-issuers
+  configMap:
+    name: {{ include "kubemint.fullname" . }}-trusted-issuers
+{{- end }}
 {{- end }}
 
 {{/* Refuses values that are each right and do not go together. */}}

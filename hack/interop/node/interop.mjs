@@ -14,6 +14,7 @@ export const issuer = secret('issuer')
 export const clientID = secret('client_id')
 export const clientSecret = secret('client_secret')
 export const tokenURL = secret('token_url')
+export const privateKeyJWK = JSON.parse(secret('private_key_jwk'))
 export const algorithm = process.env.ALGORITHM
 
 // metadata gets the issuer's, for libraries that do not do so themselves.
