@@ -15,11 +15,13 @@ import (
 	"net/url"
 	"path/filepath"
 	"reflect"
+	"slices"
 	"strings"
 	"testing"
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"sigs.k8s.io/controller-runtime/pkg/client"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 )
@@ -62,6 +64,16 @@ func TestX03MutualTLS(t *testing.T) {
 		return mustBecome(requestTokenBy(t, secret, old), http.StatusUnauthorized)
 	})
 	mustBeBound(t, requestTokenBy(t, secret, renewed), renewed)
+
+	await(t, "the status to tell of it", func() error {
+		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(c), c); err != nil {
+			return err
+		}
+		if !slices.ContainsFunc(c.Status.Authentication, func(s v1alpha1.AuthenticationStatus) bool { return s.Method == v1alpha1.MethodTLS }) {
+			return fmt.Errorf("it tells of %v", c.Status.Authentication)
+		}
+		return nil
+	})
 
 	// A client that is known by its certificate no longer is refused, as if it had never been.
 	change(t, c, func(c *v1alpha1.OAuthClient) { c.Spec.Authentication.TLS = nil })
