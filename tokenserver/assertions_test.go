@@ -185,7 +185,7 @@ func TestAssertions(t *testing.T) {
 	}
 	const rawHeader = `{"alg":"ES256","kid":"client"}`
 	rawClaims := fmt.Sprintf(`{"iss":%q,"sub":%q,"aud":%q,"jti":"JTI","exp":%d}`, signerID, signerID, issuerURL, noon.Add(time.Minute).Unix())
-	at := func(seconds time.Duration) int64 { return noon.Add(seconds * time.Second).Unix() }
+	at := func(seconds int64) int64 { return noon.Unix() + seconds }
 	hmac := func() request {
 		token := jwt.NewWithClaims(jwt.SigningMethodHS256, of(signerID, nil))
 		signed, err := token.SignedString(clientKey.keySet(t))
@@ -337,7 +337,7 @@ func TestServiceAccountTokens(t *testing.T) {
 			return asserting(clusterKey.sign(ofAccount(namespace, name, changes), nil), parameters...)
 		}
 	}
-	hours := func(n time.Duration) int64 { return noon.Add(n * time.Hour).Unix() }
+	hours := func(n int64) int64 { return noon.Unix() + n*60*60 }
 	s.runAsserting(t, []assertionRow{
 		{"the only client of the service account", by("billing", "worker", nil), issued},
 		{"with its client_id", by("billing", "worker", nil, "client_id="+accountID), issued},

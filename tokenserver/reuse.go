@@ -31,17 +31,18 @@ type reuse struct {
 	began       time.Time // of recent
 }
 
-// reuseKey tells what must be the same. A client's entry in the registry is made anew when its OAuthClient or its secret changes,
-// so that nothing that was issued before is found.
+// reuseKey tells what must be the same. A client has another revision when its OAuthClient or its secret has changed, so that nothing
+// that was issued before is found.
 type reuseKey struct {
-	client           *grant.Client
+	client           string
+	revision         uint64
 	audience, scopes string
 	confirmation     grant.Confirmation
 	keyID            string
 }
 
 func reuseKeyOf(c *grant.Claims, keyID string) reuseKey {
-	return reuseKey{c.Client, c.Access.Audience, c.Scopes.String(), c.Confirmation, keyID}
+	return reuseKey{c.Client.ID, c.Client.Revision, c.Access.Audience, c.Scopes.String(), c.Confirmation, keyID}
 }
 
 // find returns the token for what was granted now, or nil.

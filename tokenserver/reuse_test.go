@@ -74,6 +74,7 @@ func TestReuse(t *testing.T) {
 // remake makes the entry of worker anew, as the registry does after every change.
 func remake(c *cluster) {
 	client := *c.clients[worker]
+	client.Revision++
 	c.clients[worker] = &client
 }
 

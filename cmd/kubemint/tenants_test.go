@@ -138,7 +138,9 @@ func (a *tenant) writeStatus(t *testing.T) {
 }
 
 // refusedAlways are fields of specs that no word of another's fits: they must have one of a few values.
-var refusedAlways = []string{"spec.rollout.restart[].kind", "spec.secret.source", "spec.defaultScopes[]"}
+var refusedAlways = []string{"spec.rollout.restart[].kind", "spec.secret.source", "spec.defaultScopes[]",
+	"spec.authentication.privateKeyJWT.jwks.keys[].kty", "spec.authentication.privateKeyJWT.jwks.keys[].use",
+	"spec.authentication.privateKeyJWT.jwks.keys[].alg", "spec.authentication.privateKeyJWT.jwks.keys[].crv"}
 
 // claimAll makes objects with each of the victim's words in each field.
 func (a *tenant) claimAll(t *testing.T, v *victim) {
@@ -154,7 +156,9 @@ func (a *tenant) claimAll(t *testing.T, v *victim) {
 
 	var all []claim
 	all = append(all, claimsOn(t, clients, words, claimKeys, ownedBy(v.client), managed,
-		v1alpha1.WorkloadReference{Kind: "Deployment", Name: "worker"})...)
+		v1alpha1.WorkloadReference{Kind: "Deployment", Name: "worker"},
+		v1alpha1.JWK{KeyType: "EC", Curve: "P-256", X: "AAAA", Y: "AAAA"}, v1alpha1.ServiceAccountReference{Name: "worker"},
+		v1alpha1.TrustedTokenReference{Issuer: "https://ci.tenants.test", Subject: "worker"})...)
 	all = append(all, claimsOn(t, servers, words, claimKeys, ownedBy(v.client), managed)...)
 	all = append(all, claimsOn(t, secrets, forSecrets, dataKeys, ownedBy(v.client), managed)...)
 	a.mustTryEach(t, all)

@@ -62,7 +62,7 @@ func (a *Authenticator) client(id string) *grant.Client {
 // Authenticate verifies the credentials of a request, and returns whom they prove. Every refusal is the uniform one, but where the
 // request had to wait in vain. known is the client that they name, as far as there is one.
 func (a *Authenticator) Authenticate(ctx context.Context, c Credentials, aside Aside) (caller *Caller, known *grant.Client, refusal *oauth2.Error) {
-	switch c.Method {
+	switch c.Method { //nolint:exhaustive // All others that Read returns are of secrets.
 	case PrivateKeyJWT:
 		return a.byAssertion(ctx, c, aside)
 	case TLSClientAuth:

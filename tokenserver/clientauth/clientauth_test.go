@@ -234,7 +234,7 @@ func FuzzRead(f *testing.F) {
 
 // encoded is a request with the credentials, as a client that follows RFC 6749 makes it.
 func encoded(t *testing.T, c Credentials) (http.Header, oauth2.Form) {
-	switch c.Method {
+	switch c.Method { //nolint:exhaustive // The others end the test.
 	case ClientSecretBasic:
 		return http.Header{"Authorization": {basic(url.QueryEscape(c.ClientID), url.QueryEscape(c.secret))}}, nil
 	case ClientSecretPost:

@@ -33,6 +33,8 @@ type Client struct {
 	Accesses scope.Accesses
 	// Suspended clients authenticate, but get no token.
 	Suspended bool
+	// Revision is another one whenever anything of the client has changed, even if another client had its ID before.
+	Revision uint64
 }
 
 // Issuer is what every token of this server has in common.

@@ -5,6 +5,7 @@ import (
 	"time"
 
 	corev1 "k8s.io/api/core/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/tokenserver/assertion"
@@ -18,6 +19,8 @@ type proof struct {
 	grant.Asymmetric
 	// generated is whether the private keys in the client's own Secrets prove it.
 	generated bool
+	// now is what proves the client as its Secrets are.
+	now *grant.Asymmetric
 }
 
 // proofOf returns what proves an OAuthClient without a shared secret, or nil. What is known of its uses goes on, unless it is of another
@@ -48,28 +51,31 @@ func proofOf(object *v1alpha1.OAuthClient, before *proof) *proof {
 }
 
 // with returns what proves the client, with the private keys of its own Secrets.
-func (p *proof) with(secrets []held) *grant.Asymmetric {
-	if p == nil {
-		return nil
-	}
+func (p *proof) with(keys []heldKey) *grant.Asymmetric {
 	proofs := p.Asymmetric
 	if !p.generated {
 		return &proofs
 	}
 	var dated []assertion.DatedKey
-	for _, secret := range secrets {
-		for _, key := range secret.keys {
-			if slices.ContainsFunc(dated, func(other assertion.DatedKey) bool { return other.ID == key.dated.ID }) {
-				continue // While a Secret is being renamed, two hold it.
-			}
-			dated = append(dated, key.dated)
-			proofs.Generated = append(proofs.Generated, key.GeneratedKey)
+	for _, key := range keys {
+		if slices.ContainsFunc(dated, func(other assertion.DatedKey) bool { return other.ID == key.dated.ID }) {
+			continue // While a Secret is being renamed, two hold it.
 		}
+		dated = append(dated, key.dated)
+		proofs.Generated = append(proofs.Generated, key.GeneratedKey)
 	}
 	if len(dated) > 0 {
 		proofs.Keys, _ = assertion.NewDatedKeys(dated...) // Those that are no point are left out when they are read.
 	}
 	return &proofs
+}
+
+// keysOf returns the private keys in those of a client's Secrets that the OAuthClient of a UID owns.
+func (c *clients) keysOf(k known, uid types.UID) (keys []heldKey) {
+	for _, s := range k.secretsOf(uid) {
+		keys = append(keys, c.keys[k.key(s)]...)
+	}
+	return keys
 }
 
 // heldKey is a private key that a Secret holds: its public half.
@@ -79,7 +85,7 @@ type heldKey struct {
 }
 
 // keysIn returns the private keys of which a Secret's record tells. One that was spoilt tells of none: the controller makes it good.
-func keysIn(secret *corev1.Secret, before []held) []heldKey {
+func keysIn(secret *corev1.Secret, before []heldKey) []heldKey {
 	stored, ok := secret.Annotations[v1alpha1.AnnotationPrivateKeys]
 	if !ok {
 		return nil
@@ -97,11 +103,9 @@ func keysIn(secret *corev1.Secret, before []held) []heldKey {
 		if _, err := assertion.NewDatedKeys(key.dated); err != nil {
 			continue
 		}
-		for _, secret := range before {
-			for _, former := range secret.keys {
-				if former.KeyID == key.KeyID {
-					key.Use = former.Use
-				}
+		for _, former := range before {
+			if former.KeyID == key.KeyID {
+				key.Use = former.Use
 			}
 		}
 		keys = append(keys, key)

@@ -37,9 +37,9 @@ func withKeys(name string, owner *v1alpha1.OAuthClient, keys ...credential.Priva
 	return s
 }
 
-// keyIDs returns the identifiers of a client's generated keys.
-func (c *clients) keyIDs(id string) []string {
-	entry := c.get(id)
+// keyIDs returns the identifiers of the generated keys of billing.worker.
+func (c *clients) keyIDs() []string {
+	entry := c.get("billing.worker")
 	if entry == nil || entry.Asymmetric == nil {
 		return nil
 	}
@@ -74,7 +74,7 @@ func TestGeneratedKeysOfTheOwnSecret(t *testing.T) {
 			c := newClients(consent.Policy{}, newResourceServers())
 			c.set(worker)
 			c.setSecret(test.secret)
-			if got := c.keyIDs("billing.worker"); !slices.Equal(got, test.want) {
+			if got := c.keyIDs(); !slices.Equal(got, test.want) {
 				t.Errorf("keys %q, want %q", got, test.want)
 			}
 		})
@@ -83,7 +83,7 @@ func TestGeneratedKeysOfTheOwnSecret(t *testing.T) {
 		c := newClients(consent.Policy{}, newResourceServers())
 		c.setSecret(withKeys("s", worker, key))
 		c.set(worker)
-		if len(c.keyIDs("billing.worker")) != 1 {
+		if len(c.keyIDs()) != 1 {
 			t.Fatal("it had none")
 		}
 		plain := worker.DeepCopy()
@@ -99,7 +99,7 @@ func TestGeneratedKeysOfTheOwnSecret(t *testing.T) {
 		c.setSecret(withKeys("old", worker, key))
 		c.get("billing.worker").Asymmetric.MarkKey(key.ID(), noon)
 		c.setSecret(withKeys("new", worker, key))
-		if got := c.keyIDs("billing.worker"); len(got) != 1 {
+		if got := c.keyIDs(); len(got) != 1 {
 			t.Errorf("keys %q", got)
 		}
 		c.deleteSecret(withKeys("old", worker, key))
@@ -109,7 +109,7 @@ func TestGeneratedKeysOfTheOwnSecret(t *testing.T) {
 			t.Errorf("uses %+v, %+v", proofs.Generated[0].Use, proofs.Uses)
 		}
 		c.deleteSecret(withKeys("new", worker, key))
-		if got := c.keyIDs("billing.worker"); got != nil {
+		if got := c.keyIDs(); got != nil {
 			t.Errorf("keys %q after the Secret has gone", got)
 		}
 	})

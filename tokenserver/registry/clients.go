@@ -16,31 +16,24 @@ import (
 	"github.com/kubemint/kubemint/tokenserver/oauth2"
 )
 
-// clients joins each OAuthClient with its own Secrets, and with what it may ask for, into one immutable grant.Client.
+// clients joins each OAuthClient with its own Secrets, and with what it may ask for, into one grant.Client.
 type clients struct {
 	policy  consent.Policy
 	servers *resourceServers
 
 	mu sync.RWMutex // Guards what follows. Who holds it may take that of servers, but not the other way round.
-	// entries are what requests are answered from, by client identifier.
-	entries map[string]*grant.Client
+	// table is what requests are answered from.
+	table *table
 	// askers are the OAuthClients that ask for scopes at ResourceServers, by client identifier.
 	askers map[string]*asker
 	// proofs are what proves OAuthClients without a shared secret, by client identifier.
 	proofs map[string]*proof
-	// secrets are those of each OAuthClient. While a Secret is being renamed, there are two.
-	secrets map[owner][]held
+	// keys are the private keys in Secrets, by the Secret's name: their public halves.
+	keys map[types.NamespacedName][]heldKey
 	// accounts are the identifiers of the clients that each service account proves.
 	accounts map[account][]string
-	// owners tells whose a Secret was when it was last seen.
-	owners map[types.NamespacedName]owner
-}
-
-// held is what counts of a Secret: the client secrets that it proves, and the public halves of its private keys.
-type held struct {
-	name     string
-	accepted []credential.Accepted
-	keys     []heldKey
+	// revision is the last one that a client was given.
+	revision uint64
 }
 
 // owner is an OAuthClient as an owner reference names it. The namespace is the Secret's own: an owner is always in the same
@@ -62,12 +55,11 @@ func newClients(policy consent.Policy, servers *resourceServers) *clients {
 	return &clients{
 		policy:   policy,
 		servers:  servers,
-		entries:  map[string]*grant.Client{},
+		table:    newTable(policy.DefaultAudience),
 		askers:   map[string]*asker{},
 		proofs:   map[string]*proof{},
-		secrets:  map[owner][]held{},
+		keys:     map[types.NamespacedName][]heldKey{},
 		accounts: map[account][]string{},
-		owners:   map[types.NamespacedName]owner{},
 	}
 }
 
@@ -81,11 +73,20 @@ func (c *clients) get(id string) *grant.Client {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	if a := c.askers[id]; a != nil { // Unless it is gone meanwhile.
-		decided := *c.entries[id]
-		c.decide(&decided, a)
-		c.entries[id] = &decided
+		k := c.table.get(id)
+		c.decide(k.client, a)
+		c.put(k)
 	}
-	return c.entries[id]
+	return c.entry(id)
+}
+
+// entry returns a client by its identifier, or nil, as it was decided last.
+func (c *clients) entry(id string) *grant.Client {
+	entry := c.table.client(id)
+	if p := c.proofs[id]; entry != nil && p != nil {
+		entry.Asymmetric = p.now
+	}
+	return entry
 }
 
 // find returns a client by its identifier, and whether that is by the ResourceServers as they are now.
@@ -93,7 +94,7 @@ func (c *clients) find(id string) (entry *grant.Client, current bool) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	a := c.askers[id]
-	return c.entries[id], a == nil || a.decidedAt == c.servers.generation.Load()
+	return c.entry(id), a == nil || a.decidedAt == c.servers.generation.Load()
 }
 
 // decide says what an OAuthClient may ask for.
@@ -126,7 +127,7 @@ func (c *clients) published(key types.NamespacedName) *oauth2.ProtectedResource 
 func (c *clients) count() int {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
-	return len(c.entries)
+	return c.table.registered
 }
 
 // replace takes over all OAuthClients that there are, and forgets those that there are no more.
@@ -136,13 +137,21 @@ func (c *clients) replace(objects []*v1alpha1.OAuthClient) {
 		there[object.ClientID()] = true
 		c.set(object)
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for id, entry := range c.entries {
-		if !there[id] {
-			c.forget(id, entry.Namespace)
+	for _, id := range c.gone(there) {
+		c.remove(id)
+	}
+}
+
+// gone returns the identifiers of the clients that are not among those that there are.
+func (c *clients) gone(there map[string]bool) (gone []string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for k := range c.table.all() {
+		if k.client != nil && !there[k.id] {
+			gone = append(gone, k.id)
 		}
 	}
+	return gone
 }
 
 func (c *clients) set(object *v1alpha1.OAuthClient) {
@@ -160,9 +169,10 @@ func (c *clients) set(object *v1alpha1.OAuthClient) {
 		delete(c.proofs, entry.ID)
 	}
 	c.noteAccounts(entry.ID, entry.Namespace, before, c.proofs[entry.ID])
-	c.prove(entry)
 	c.decide(entry, a)
-	c.entries[entry.ID] = entry
+	k := c.table.get(entry.ID)
+	k.client = entry
+	c.put(k)
 	if len(object.Spec.Resources) > 0 {
 		c.askers[entry.ID] = a
 	} else {
@@ -170,17 +180,31 @@ func (c *clients) set(object *v1alpha1.OAuthClient) {
 	}
 }
 
-func (c *clients) delete(object *v1alpha1.OAuthClient) {
+func (c *clients) delete(object *v1alpha1.OAuthClient) { c.remove(object.ClientID()) }
+
+func (c *clients) remove(id string) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	c.forget(object.ClientID(), object.Namespace)
-}
-
-func (c *clients) forget(id, namespace string) {
-	c.noteAccounts(id, namespace, c.proofs[id], nil)
-	delete(c.entries, id)
+	k := c.table.get(id)
+	if k.client != nil {
+		c.noteAccounts(id, k.client.Namespace, c.proofs[id], nil)
+	}
+	k.client = nil
+	c.put(k)
 	delete(c.askers, id)
 	delete(c.proofs, id)
+}
+
+// put takes over what is known by a client identifier after a change.
+func (c *clients) put(k known) {
+	if k.client != nil {
+		c.revision++
+		k.client.Revision = c.revision
+		if p := c.proofs[k.id]; p != nil {
+			p.now = p.with(c.keysOf(k, types.UID(k.client.UID)))
+		}
+	}
+	c.table.put(k)
 }
 
 // keepSecrets forgets the Secrets that are not among those that there are.
@@ -189,52 +213,66 @@ func (c *clients) keepSecrets(secrets []*corev1.Secret) {
 	for _, s := range secrets {
 		there[keyOf(s)] = true
 	}
-	c.mu.Lock()
-	defer c.mu.Unlock()
-	for key, o := range c.owners {
-		if !there[key] {
-			c.forgetSecret(key, o)
+	for _, key := range c.goneSecrets(there) {
+		c.removeSecret(key)
+	}
+}
+
+// goneSecrets returns the names of the Secrets that are not among those that there are.
+func (c *clients) goneSecrets(there map[types.NamespacedName]bool) (gone []types.NamespacedName) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for k := range c.table.all() {
+		for _, s := range k.secrets {
+			if !there[k.key(s)] {
+				gone = append(gone, k.key(s))
+			}
 		}
 	}
+	return gone
 }
 
 func (c *clients) setSecret(s *corev1.Secret) {
 	key := keyOf(s)
 	o, owned := ownerOf(s)
-	if o = o.inOnePlace(); key.Name == o.name {
-		key = types.NamespacedName{Namespace: o.namespace, Name: o.name}
-	}
+	accepted := acceptedBy(s)
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	previous, known := c.owners[key]
-	if known && previous != o {
-		c.forgetSecret(key, previous)
+	if previous, known := c.table.ownerOf(key); known && (!owned || previous.id != o.clientID()) {
+		c.forgetSecret(previous, key)
 	}
 	if !owned {
 		return
 	}
-	c.owners[key] = o
-	accepted := acceptedBy(s)
-	keepUse(accepted, c.secrets[o])
-	keys := keysIn(s, c.secrets[o])
-	c.secrets[o] = append(without(c.secrets[o], key.Name), held{key.Name, accepted, keys})
-	c.join(o)
+	k := c.table.get(o.clientID())
+	keepUse(accepted, k.secretsOf(o.uid))
+	keys := keysIn(s, c.keysOf(k, o.uid))
+	if delete(c.keys, key); len(keys) > 0 {
+		c.keys[key] = keys
+	}
+	k.secrets = append(without(k.secrets, key.Name), held{key.Name, o.uid, accepted})
+	c.put(k)
 }
 
-func (c *clients) deleteSecret(s *corev1.Secret) {
+func (c *clients) deleteSecret(s *corev1.Secret) { c.removeSecret(keyOf(s)) }
+
+func (c *clients) removeSecret(key types.NamespacedName) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if o, known := c.owners[keyOf(s)]; known {
-		c.forgetSecret(keyOf(s), o)
+	if k, known := c.table.ownerOf(key); known {
+		c.forgetSecret(k, key)
 	}
 }
 
-func (c *clients) forgetSecret(key types.NamespacedName, o owner) {
-	delete(c.owners, key)
-	if c.secrets[o] = without(c.secrets[o], key.Name); len(c.secrets[o]) == 0 {
-		delete(c.secrets, o)
-	}
-	c.join(o)
+func (c *clients) forgetSecret(k known, key types.NamespacedName) {
+	k.secrets = without(k.secrets, key.Name)
+	delete(c.keys, key)
+	c.put(k)
+}
+
+// secretsOf returns those of the Secrets that the OAuthClient of a UID owns.
+func (k known) secretsOf(uid types.UID) []held {
+	return slices.DeleteFunc(slices.Clone(k.secrets), func(s held) bool { return s.owner != uid })
 }
 
 // without returns Secrets less the one of a name.
@@ -242,48 +280,13 @@ func without(secrets []held, name string) []held {
 	return slices.DeleteFunc(secrets, func(s held) bool { return s.name == name })
 }
 
-// join makes the entry of an OAuthClient anew after a change of its Secrets.
-func (c *clients) join(o owner) {
-	if entry, ok := c.entries[o.clientID()]; ok {
-		joined := *entry
-		c.prove(&joined)
-		c.entries[entry.ID] = &joined
-	}
-}
-
-// prove says what proves a client: what is in its own Secrets, those that its UID owns and not an OAuthClient that had its name before, and
-// what its manifest names.
-func (c *clients) prove(entry *grant.Client) {
-	secrets := c.secrets[owner{entry.Namespace, entry.Name, types.UID(entry.UID)}]
-	entry.Credentials = nil
-	if !entry.Secretless {
-		entry.Credentials = credentialsIn(secrets)
-	}
-	entry.Asymmetric = c.proofs[entry.ID].with(secrets)
-}
-
-// credentialsIn returns the client secrets that a client's own Secrets prove.
-func credentialsIn(secrets []held) []credential.Accepted {
-	if len(secrets) == 1 {
-		return secrets[0].accepted
-	}
-	var accepted []credential.Accepted
-	for _, s := range secrets {
-		accepted = append(accepted, s.accepted...)
-	}
-	return accepted
-}
-
 // clientOf returns the entry of an OAuthClient, but for its credentials and what it may ask for.
 func clientOf(object *v1alpha1.OAuthClient) *grant.Client {
-	// One text holds all names of a client, so that they are in one place in memory.
-	id, space := object.ClientID(), len(object.Namespace)
-	names := id + string(object.UID)
 	return &grant.Client{
-		ID:         names[:len(id)],
-		Namespace:  names[:space],
-		Name:       names[space+1 : len(id)],
-		UID:        names[len(id):],
+		ID:         object.ClientID(),
+		Namespace:  object.Namespace,
+		Name:       object.Name,
+		UID:        string(object.UID),
 		Suspended:  object.Spec.Suspend,
 		Secretless: object.Spec.Secret.Source == v1alpha1.SecretNone,
 	}
@@ -336,13 +339,6 @@ func ownerOf(secret *corev1.Secret) (owner, bool) {
 }
 
 func (o owner) clientID() string { return o.namespace + "." + o.name }
-
-// inOnePlace returns the owner with all its texts in one place in memory, so that no other part of the Secret is kept.
-func (o owner) inOnePlace() owner {
-	text, name := o.namespace+o.name+string(o.uid), len(o.namespace)
-	uid := name + len(o.name)
-	return owner{text[:name], text[name:uid], types.UID(text[uid:])}
-}
 
 func keyOf(object metav1.Object) types.NamespacedName {
 	return types.NamespacedName{Namespace: object.GetNamespace(), Name: object.GetName()}

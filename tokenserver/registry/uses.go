@@ -79,10 +79,18 @@ func (c *clients) withUntoldUses() map[telling][]*grant.Client {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	untold := map[telling][]*grant.Client{}
-	for _, entry := range c.entries {
+	note := func(entry *grant.Client) {
 		how := tellingOf(entry)
 		if anyUntold(secretUses(entry), how.after) || anyUntold(keyUses(entry), how.after) || methodUntold(entry, how.after) {
 			untold[how] = append(untold[how], entry)
+		}
+	}
+	for id := range c.proofs {
+		note(c.entry(id))
+	}
+	for entry := range c.table.entries(mayBeUntold) {
+		if c.proofs[entry.ID] == nil {
+			note(entry)
 		}
 	}
 	return untold
@@ -124,6 +132,21 @@ func anyUntold(uses []versionUse, after time.Duration) bool {
 		last, told = max(last, use.Last()), max(told, use.Told.Load())
 	}
 	return isUntold(last, told, after)
+}
+
+// mayBeUntold reports whether a use may be worth telling of, so that not all clients are looked at more closely. What is untold of a
+// client is so of the one of its secrets that was used last.
+func mayBeUntold(u uses) bool {
+	after := whileRotating.after
+	if len(u.rest) == 0 {
+		after = otherwise.after
+	}
+	for use := range u.all() {
+		if isUntold(use.Last(), use.Told.Load(), after) {
+			return true
+		}
+	}
+	return false
 }
 
 // isUntold reports whether the last use of any of a client's secrets is so much later than the last one that the status tells of,

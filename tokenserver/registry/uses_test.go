@@ -7,6 +7,7 @@ import (
 
 	corev1 "k8s.io/api/core/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
+	"k8s.io/apimachinery/pkg/types"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/tokenserver/consent"
@@ -171,5 +172,21 @@ func TestWithUntoldUses(t *testing.T) {
 		if got := c.withUntoldUses()[otherwise]; len(got) != step.want {
 			t.Errorf("after %v: %v", step.after, got)
 		}
+	}
+}
+
+// An OAuthClient that is made anew with the client secret of the one before begins with no use.
+func TestUseIsOfOneClient(t *testing.T) {
+	value := credential.Generate()
+	c := newClients(consent.Policy{}, newResourceServers())
+	for _, uid := range []types.UID{"uid-1", "uid-2"} {
+		worker := oauthClient("worker", uid, "read")
+		c.set(worker)
+		c.setSecret(secret("billing", "s", worker, value))
+		use := credential.Match(value, c.get("billing.worker").Credentials, noon).Use
+		if use.Last() != 0 {
+			t.Errorf("%s was used before", uid)
+		}
+		use.Mark(noon)
 	}
 }

@@ -2,6 +2,7 @@ package registry
 
 import (
 	"context"
+	goruntime "runtime"
 	"sync/atomic"
 	"time"
 
@@ -58,8 +59,14 @@ func (v *view[T]) Replace(objects []any, _ string) error {
 	v.replace(all)
 	v.synced.Store(true)
 	v.seen()
+	time.AfterFunc(untilListIsGarbage, goruntime.GC)
 	return nil
 }
+
+// untilListIsGarbage is how long after Replace nobody holds the list any more. It is collected then. Else the collector, which saw it
+// live, would let the memory grow to a multiple of it, two gigabytes for a hundred thousand clients; and a request that takes memory
+// which was never used before takes longer.
+const untilListIsGarbage = time.Second
 
 // Add implements cache.ReflectorStore.
 func (v *view[T]) Add(object any) error { return v.Update(object) }

@@ -40,6 +40,9 @@ func NewSet[S ~string](tokens ...S) Set {
 	return Set{strings.Join(slices.Compact(valid), " ")}
 }
 
+// SetOf returns the set of which String returned a text. It takes the text as it is.
+func SetOf(text string) Set { return Set{text} }
+
 // Tokens returns the scopes of the set, sorted.
 func (s Set) Tokens() []string { return strings.Fields(s.text) }
 

@@ -163,6 +163,7 @@ func (b *bench) measureBeside(ctx context.Context, kubemint, floor *server, r *r
 	}
 	r.rate = r.beside[1].bar.median(perSecond) / 2
 	fixed := keepAlive64
+	fixed.times = 3
 	fixed.name, fixed.plan.Rate = fmt.Sprintf("%.0f requests/s, 64 connections", r.rate), r.rate
 	var err error
 	if r.latency, err = b.compare(ctx, fixed, kubemint, floor); err != nil {
@@ -187,7 +188,7 @@ func (b *bench) refusals(kubemint *server) []*server {
 		return &refused
 	}
 	return []*server{
-		asking("wrong secret", func(i int) []byte { return tokenRequest(clientID(i), wrongSecret, grantType) }),
+		asking("wrong secret", func(i int) []byte { return tokenRequest(clientID(i%b.registered), wrongSecret, grantType) }),
 		asking("unknown client", func(int) []byte { return tokenRequest(nobody, b.secret, grantType) }),
 		asking("unknown client, body of 64 KiB", func(int) []byte { return tokenRequest(nobody, b.secret, padded(maxBody)) }),
 	}

@@ -1,6 +1,7 @@
 package load
 
 import (
+	"crypto/tls"
 	"io"
 	"net"
 	"net/http"
@@ -64,5 +65,25 @@ func TestRun(t *testing.T) {
 				t.Errorf("latencies %s, %s", result.P50, result.P99)
 			}
 		})
+	}
+}
+
+// The latency at a fixed rate is that of requests, not of the connections that they are sent on.
+func TestKeptConnectionsAreThereFirst(t *testing.T) {
+	const slow = 200 * time.Millisecond
+	server := httptest.NewUnstartedServer(http.HandlerFunc(func(http.ResponseWriter, *http.Request) {}))
+	server.TLS = &tls.Config{GetConfigForClient: func(*tls.ClientHelloInfo) (*tls.Config, error) {
+		time.Sleep(slow)
+		return nil, nil
+	}}
+	server.StartTLS()
+	defer server.Close()
+	result, err := Run(Plan{Address: server.Listener.Addr().String(), ServerName: "example.com", Connections: 3, Rate: 100,
+		Duration: 300 * time.Millisecond, Requests: [][]byte{[]byte("POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 0\r\n\r\n")}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if result.P99 >= slow {
+		t.Errorf("99th percentile %s, which is how long a handshake takes", result.P99)
 	}
 }

@@ -32,9 +32,16 @@ func newWorker(g *generator) *worker {
 	return w
 }
 
+// prepare opens the connection.
+func (w *worker) prepare() {
+	if err := w.connect(); err != nil {
+		w.err = fmt.Errorf("connect: %w", err)
+	}
+}
+
 func (w *worker) run() {
 	defer w.hangUp()
-	for {
+	for w.err == nil {
 		number, due, more := w.next()
 		if !more {
 			return
