@@ -48,8 +48,11 @@ type OAuthClientReconciler struct {
 	// WatchPods is whether to see which pods run with a client secret from before. It needs the right to watch pods, without which
 	// it is turned off when the reconciler is set up.
 	WatchPods bool
-	// KeySets are those that clients publish.
-	KeySets *assertion.KeySets
+	// KeySets are those that clients publish, TrustedIssuers the further issuers whose tokens may prove clients, and MutualTLS is whether
+	// certificates may.
+	KeySets        *assertion.KeySets
+	TrustedIssuers []string
+	MutualTLS      bool
 	// RestartWorkloads is whether to restart the workloads of spec.rollout, which needs the right to patch them.
 	RestartWorkloads bool
 	// Workers is how many OAuthClients are reconciled at once.
@@ -133,6 +136,7 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, decision *con
 	}
 
 	scopes := scopesGranted(c, decision, status.Resources)
+	nowise, why := r.nowise(c, keys)
 	ready := metav1.Condition{Type: v1alpha1.ConditionReady, Status: metav1.ConditionTrue,
 		Reason: v1alpha1.ReasonIssued, Message: outcome.ready()}
 	switch {
@@ -141,8 +145,8 @@ func (r *OAuthClientReconciler) statusFor(c *v1alpha1.OAuthClient, decision *con
 	case c.Spec.Suspend:
 		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonSuspended
 		ready.Message = "no token is issued while spec.suspend is true; the credentials are kept"
-	case keys != nil && keys.Status != metav1.ConditionTrue && onlyBy(c, v1alpha1.MethodPrivateKeyJWT):
-		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, keys.Reason, keys.Message
+	case nowise != "":
+		ready.Status, ready.Reason, ready.Message = metav1.ConditionFalse, nowise, why
 	case scopes != nil && decision.GrantsNothing():
 		ready.Status, ready.Reason = metav1.ConditionFalse, v1alpha1.ReasonNoScopeGranted
 		ready.Message = "no token is issued, as no scope is granted; the credentials are kept. " + scopes.Message

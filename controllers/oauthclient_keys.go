@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"time"
 
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -56,17 +57,53 @@ func keysUnavailable(reason, message string) *metav1.Condition {
 	return &metav1.Condition{Type: v1alpha1.ConditionKeysAvailable, Status: metav1.ConditionFalse, Reason: reason, Message: message}
 }
 
-// onlyBy reports whether a client can prove who it is in no other way.
-func onlyBy(c *v1alpha1.OAuthClient, method v1alpha1.AuthenticationMethod) bool {
-	return slices.Equal(c.AuthenticationMethods(), []v1alpha1.AuthenticationMethod{method})
+// nowise says why a client can prove who it is in no way at all, as the reason and the message of a condition; it is empty where there is
+// one way at least. keys is the condition KeysAvailable, nil where there is none.
+func (r *OAuthClientReconciler) nowise(c *v1alpha1.OAuthClient, keys *metav1.Condition) (reason, message string) {
+	methods := c.AuthenticationMethods()
+	var why []string
+	for _, method := range methods {
+		obstacle := r.obstacle(c, method, keys)
+		if obstacle == "" {
+			return "", ""
+		}
+		why = append(why, obstacle)
+	}
+	if len(methods) == 1 && methods[0] == v1alpha1.MethodPrivateKeyJWT {
+		return keys.Reason, keys.Message
+	}
+	return v1alpha1.ReasonNoMethodAvailable, strings.Join(why, "; ")
+}
+
+// obstacle says why a client cannot prove who it is in one way; empty where it can.
+func (r *OAuthClientReconciler) obstacle(c *v1alpha1.OAuthClient, method v1alpha1.AuthenticationMethod, keys *metav1.Condition) string {
+	switch method {
+	case v1alpha1.MethodPrivateKeyJWT:
+		if keys != nil && keys.Status != metav1.ConditionTrue {
+			return keys.Message
+		}
+	case v1alpha1.MethodTrustedToken:
+		if !slices.ContainsFunc(c.Spec.Authentication.TrustedTokens, func(t v1alpha1.TrustedTokenReference) bool {
+			return slices.Contains(r.TrustedIssuers, t.Issuer)
+		}) {
+			return "the administrators trust no issuer of spec.authentication.trustedTokens (--trusted-issuers-file): correct its name, or ask them"
+		}
+	case v1alpha1.MethodTLS:
+		if !r.MutualTLS {
+			return "the administrators have not turned mutual TLS on (--client-ca-file), which spec.authentication.tls needs"
+		}
+	case v1alpha1.MethodClientSecret, v1alpha1.MethodServiceAccount:
+	}
+	return ""
 }
 
 // authenticationStatus returns what was known before of the ways in which the client proves who it is, of those that it still has.
 func authenticationStatus(c *v1alpha1.OAuthClient) []v1alpha1.AuthenticationStatus {
 	methods := c.AuthenticationMethods()
+	secretOnly := slices.Equal(methods, []v1alpha1.AuthenticationMethod{v1alpha1.MethodClientSecret})
 	var kept []v1alpha1.AuthenticationStatus
 	for _, known := range c.Status.Authentication {
-		if slices.Contains(methods, known.Method) && !onlyBy(c, v1alpha1.MethodClientSecret) {
+		if slices.Contains(methods, known.Method) && !secretOnly {
 			kept = append(kept, known)
 		}
 	}

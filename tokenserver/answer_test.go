@@ -38,7 +38,7 @@ const (
 
 // The one answer to every failed client authentication. Each 401 of these tests is compared to it, byte by byte.
 const uniformBody = `{"error":"invalid_client",` +
-	`"error_description":"client authentication failed: check client_id, and the secret or assertion"}`
+	`"error_description":"client authentication failed: check client_id, and the secret, assertion or certificate"}`
 
 var uniformHeader = http.Header{
 	"Cache-Control":          {"no-store"},

@@ -6,7 +6,7 @@ const (
 	//
 	// Reasons when True: Issued.
 	// Reasons when False: Suspended, NoScopeGranted, SecretConflict, WaitingForSecret, WeakSecret, WaitingForCertificate, InvalidKeys,
-	// KeySetNotFetched, NamespaceTerminating, Forbidden, QuotaExceeded, SecretWriteFailed.
+	// KeySetNotFetched, NoMethodAvailable, NamespaceTerminating, Forbidden, QuotaExceeded, SecretWriteFailed.
 	ConditionReady = "Ready"
 
 	// ConditionStalled is True, and otherwise absent, when nothing will change until somebody acts.
@@ -102,6 +102,8 @@ const (
 	ReasonInvalidKeys = "InvalidKeys"
 	// ReasonKeySetNotFetched: the key set at spec.authentication.privateKeyJWT.jwksURI cannot be fetched, or holds no good key. Retried.
 	ReasonKeySetNotFetched = "KeySetNotFetched"
+	// ReasonNoMethodAvailable: the client can prove who it is in none of the ways that spec.authentication names: the message says why.
+	ReasonNoMethodAvailable = "NoMethodAvailable"
 	// ReasonNamespaceTerminating: the namespace is being deleted, and accepts no new Secret.
 	ReasonNamespaceTerminating = "NamespaceTerminating"
 	// ReasonForbidden: Kubemint's service account may not write Secrets here (RBAC or an admission policy).

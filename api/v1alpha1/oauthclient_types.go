@@ -214,7 +214,8 @@ type OAuthClientStatus struct {
 	// NoScopeGranted (none of the scopes that the client asks for is granted),
 	// SecretConflict (the Secret's name is taken: choose another), WaitingForSecret (nobody has made the provided one yet), WeakSecret
 	// (what is provided is no good client secret), WaitingForCertificate, InvalidKeys and KeySetNotFetched (of a client that
-	// has nothing but its keys), NamespaceTerminating, Forbidden (RBAC or an admission policy), QuotaExceeded, SecretWriteFailed; the message
+	// has nothing but its keys), NoMethodAvailable (spec.authentication names ways that the administrators have not turned on),
+	// NamespaceTerminating, Forbidden (RBAC or an admission policy), QuotaExceeded, SecretWriteFailed; the message
 	// says what to do.
 	// Stalled is there, and True, when nothing will change until somebody acts. Reasons: SecretConflict, WeakSecret.
 	// Rotating is there, and True, while a client secret or generated key from before is still valid. Reasons: WaitingForWorkloads (pods that the message

@@ -196,6 +196,15 @@ func (o *assertionOptions) policy(issuer grant.Issuer, review func(context.Conte
 	return policy
 }
 
+// issuers returns the further issuers whose tokens may prove clients.
+func (o *assertionOptions) issuers() []string {
+	var issuers []string
+	for i := range o.trusted {
+		issuers = append(issuers, o.trusted[i].Issuer)
+	}
+	return issuers
+}
+
 // keySets returns the key sets that clients publish, none of which is fetched yet.
 func (o *assertionOptions) keySets() *assertion.KeySets {
 	return assertion.NewKeySets(assertion.FetchOptions{AllowedNetworks: o.networks, RootCAs: o.roots})

@@ -164,7 +164,8 @@ func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) err
 	if err := (&controllers.OAuthClientReconciler{
 		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
 		Issuer: c.issuer, Policy: c.policy, Workers: c.options.workers, Now: time.Now,
-		KeySets: c.keySets, WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,
+		KeySets: c.keySets, TrustedIssuers: c.options.assertions.issuers(), MutualTLS: c.options.clientCAFile != "",
+		WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,
 	}).SetupWithManager(ctx, manager); err != nil {
 		return err
 	}

@@ -39,12 +39,12 @@ func (e *Error) Because(cause string) *Error {
 // InvalidClient is the one answer to every failed client authentication: whether the client is unknown, the secret wrong or
 // the method not supported, the bytes are the same (RFC 6749, section 5.2; RFC 9110, section 15.5.2).
 var InvalidClient = &Error{Status: http.StatusUnauthorized, Code: "invalid_client",
-	Description: "client authentication failed: check client_id, and the secret or assertion"}
+	Description: "client authentication failed: check client_id, and the secret, assertion or certificate"}
 
 // TooManyFailures is the answer to one more failed client authentication where too many have failed before (RFC 6585, section
 // 4). Its code is not invalid_client, which goes with 401 only, and which clients take for final.
 var TooManyFailures = &Error{Status: http.StatusTooManyRequests, Code: "temporarily_unavailable", RetryAfter: 2,
-	Description: "client authentication failed too often: check client_id, and the secret or assertion, and wait as long as Retry-After says"}
+	Description: "client authentication failed too often: check client_id, and the secret, assertion or certificate, and wait as long as Retry-After says"}
 
 // InvalidRequest is the answer to a request that is malformed.
 func InvalidRequest(description string) *Error {

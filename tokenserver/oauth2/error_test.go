@@ -49,11 +49,11 @@ func TestWrite(t *testing.T) {
 		header http.Header
 	}{
 		{"A04 invalid_client", InvalidClient, 401,
-			`{"error":"invalid_client","error_description":"client authentication failed: check client_id, and the secret or assertion"}`,
-			headerOf("123", basic...)},
+			`{"error":"invalid_client","error_description":"client authentication failed: check client_id, and the secret, assertion or certificate"}`,
+			headerOf("136", basic...)},
 		{"A05 whatever the cause, the same bytes", InvalidClient.Because("no such client: hunter2"), 401,
-			`{"error":"invalid_client","error_description":"client authentication failed: check client_id, and the secret or assertion"}`,
-			headerOf("123", basic...)},
+			`{"error":"invalid_client","error_description":"client authentication failed: check client_id, and the secret, assertion or certificate"}`,
+			headerOf("136", basic...)},
 		{"invalid_request", InvalidRequest("a text"), 400,
 			`{"error":"invalid_request","error_description":"a text"}`, headerOf("56")},
 		{"invalid_scope", InvalidScope("a text"), 400,
@@ -70,8 +70,8 @@ func TestWrite(t *testing.T) {
 			headerOf("125", "Retry-After", "1")},
 		{"A25 too many failures", TooManyFailures.Because("unknown client or wrong secret"), 429,
 			`{"error":"temporarily_unavailable","error_description":"client authentication failed too often: ` +
-				`check client_id, and the secret or assertion, and wait as long as Retry-After says"}`,
-			headerOf("180", "Retry-After", "2")},
+				`check client_id, and the secret, assertion or certificate, and wait as long as Retry-After says"}`,
+			headerOf("193", "Retry-After", "2")},
 		{"no description", &Error{Status: 400, Code: "invalid_request"}, 400, `{"error":"invalid_request"}`, headerOf("27")},
 		{"R01 token", &Token{AccessToken: "a.b.c", TokenType: "Bearer", ExpiresIn: 3600, Scope: "read write"}, 200,
 			`{"access_token":"a.b.c","token_type":"Bearer","expires_in":3600,"scope":"read write"}`, headerOf("85")},
