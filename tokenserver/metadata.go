@@ -25,6 +25,8 @@ type document struct {
 	TokenEndpointMethods  []clientauth.Method   `json:"token_endpoint_auth_methods_supported"`
 	AssertionAlgorithms   []assertion.Algorithm `json:"token_endpoint_auth_signing_alg_values_supported"`
 	IDTokenSigningMethods []signing.Algorithm   `json:"id_token_signing_alg_values_supported"`
+	// DPoPAlgorithms is there only where proofs are looked at (RFC 9449, section 5.1).
+	DPoPAlgorithms []assertion.Algorithm `json:"dpop_signing_alg_values_supported,omitempty"`
 }
 
 // metadata returns the document, which is the same where RFC 8414 and where OpenID Connect Discovery look for it. The server
@@ -39,6 +41,7 @@ func (s *Server) metadata(ring *signing.Ring) []byte {
 		TokenEndpointMethods:  clientauth.Methods,
 		AssertionAlgorithms:   assertion.Algorithms,
 		IDTokenSigningMethods: ring.Algorithms(),
+		DPoPAlgorithms:        s.DPoP.algorithms(),
 	})
 	if err != nil {
 		panic("tokenserver: the metadata did not encode: " + err.Error())
