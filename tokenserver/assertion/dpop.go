@@ -9,6 +9,7 @@ import (
 	"net/url"
 	"strings"
 	"time"
+	"unicode"
 )
 
 // The life of a DPoP proof: its age at which it is refused, and how much the clock of who made it may be ahead.
@@ -32,7 +33,7 @@ type Proofs struct {
 func NewProofs(endpoint string, now func() time.Time) (*Proofs, error) {
 	target, ok := normalized(endpoint)
 	if !ok {
-		return nil, errors.New("the endpoint of DPoP proofs must be an absolute URL")
+		return nil, errors.New("the URL of the token endpoint, for DPoP, must be absolute and in ASCII: write an international name as xn--")
 	}
 	return &Proofs{target: target, now: now, replays: NewReplays(DefaultLimits, now)}, nil
 }
@@ -186,8 +187,11 @@ func (p *proof) readClaims() error {
 // sections 6.2.2 and 6.2.3 take for the same (RFC 9449, section 4.3).
 func normalized(text string) (string, bool) {
 	parsed, err := url.Parse(text)
-	if err != nil || parsed.Host == "" || parsed.User != nil {
+	if err != nil || parsed.Hostname() == "" || parsed.User != nil {
 		return "", false
+	}
+	if !isASCII(text) || !isASCII(parsed.Host) || strings.Contains(parsed.Host, "%") {
+		return "", false // No host that has a certificate is spelled so, and some letters fold to those of ASCII.
 	}
 	scheme, host := parsed.Scheme, strings.ToLower(parsed.Host) // The parser has lowered the scheme.
 	switch scheme {
@@ -199,6 +203,10 @@ func normalized(text string) (string, bool) {
 		return "", false
 	}
 	return scheme + "://" + host + withoutDotSegments(normalizedEscapes(parsed.EscapedPath())), true
+}
+
+func isASCII(text string) bool {
+	return !strings.ContainsFunc(text, func(r rune) bool { return r > unicode.MaxASCII })
 }
 
 // normalizedEscapes decodes what need not be encoded in a path, and writes the rest in upper case (RFC 3986, sections 6.2.2.1 and
