@@ -89,6 +89,7 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 		Registry:       clients,
 		Assertions:     o.assertions.policy(issuer, clients.ReviewTokens(issuer.URL)),
 		KeySets:        o.assertions.keySets(),
+		DPoP:           tokenserver.DPoP(o.dpop),
 		GetCertificate: getCertificate,
 		Reuse:          o.tokenReuse,
 		Linger:         func() { time.Sleep(o.shutdownDelay) },
