@@ -31,6 +31,7 @@ func (i *interop) allChecks(ctx context.Context) (checks []check, err error) {
 		{role: client, title: module("x/oauth2", "golang.org/x/oauth2"), what: "private_key_jwt, by EndpointParams", run: tryPrivateKeyJWT},
 		{role: client, title: packages("openid-client"), what: "RFC 8414 discovery; basic and post", run: node("openid-client.mjs")},
 		{role: client, title: packages("openid-client"), what: "PrivateKeyJwt, with the Secret's JWK", run: node("private-key-jwt.mjs")},
+		{role: client, title: packages("openid-client", "jose"), what: "DPoP, with nonces; cnf.jkt is the key's", run: node("dpop.mjs")},
 		{role: client, title: packages("oauth4webapi"), what: "the same, strictly; the challenge of a 401", run: node("oauth4webapi.mjs")},
 		{role: client, title: program("Prometheus", i.prometheus), what: "oauth2: settings, to scrape a protected target", run: tryPrometheus},
 

@@ -79,7 +79,8 @@ func (t *trial) startKubemint(ctx context.Context) (*localcluster.Kubemint, erro
 	if err != nil {
 		return nil, err
 	}
-	kubemint, err := t.cluster.StartKubemint(ctx, localcluster.KubemintOptions{Args: []string{"--signing-algorithm=" + t.algorithm}, Log: log})
+	args := []string{"--signing-algorithm=" + t.algorithm, "--dpop=nonce"} // Which is nothing to clients that send no proof.
+	kubemint, err := t.cluster.StartKubemint(ctx, localcluster.KubemintOptions{Args: args, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("%w (see %s)", err, log.Name())
 	}
