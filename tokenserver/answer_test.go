@@ -166,7 +166,7 @@ func (r request) sent() []string {
 // secrets returns what no log may hold.
 func (r request) secrets() []string {
 	values, _ := url.ParseQuery(r.body)
-	secrets := append(values["client_secret"], r.header["Dpop"]...)
+	secrets := slices.Concat(values["client_secret"], r.header["Dpop"])
 	for _, authorization := range r.header["Authorization"] {
 		_, encoded, _ := strings.Cut(authorization, " ")
 		_, secret := credentialsIn(authorization)
