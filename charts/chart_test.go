@@ -178,11 +178,11 @@ func TestArguments(t *testing.T) {
 				"issuer.defaultAudience=internal apis", "issuer.maxTokenLifetime=8h", "issuer.unownedScopes=forbid", "issuer.unownedScopesNamespaces={platform,legacy}",
 				"signing.algorithm=RS256", "signing.rotation=720h", "tls.hosts={id.example.com,10.0.0.1,::1}",
 				"workers=100", "shutdownDelaySeconds=60", "logLevel=DEBUG", "logFormat=text",
-				"watchPods=true", "restartWorkloads=true",
+				"watchPods=true", "restartWorkloads=true", "dpop=nonce",
 			},
 			"--issuer=https://kubemint.kubemint-system.svc --default-audience=internal apis --max-token-lifetime=8h --unowned-scopes=forbid " +
 				"--unowned-scopes-namespaces=platform,legacy --signing-algorithm=RS256 --signing-key-rotation=720h " +
-				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --shutdown-delay=60s --log-level=DEBUG --log-format=text " +
+				"--tls-mode=managed --tls-hosts=id.example.com,10.0.0.1,::1 --workers=100 --dpop=nonce --shutdown-delay=60s --log-level=DEBUG --log-format=text " +
 				"--watch-pods --restart-workloads",
 		},
 		"authentication": {
@@ -195,6 +195,10 @@ func TestArguments(t *testing.T) {
 				"--key-set-ca-file=/etc/kubemint/key-set-ca/ca.crt --service-account-token-max-age=20m "+
 				"--trusted-issuers-file=/etc/kubemint/trusted-issuers/trusted-issuers.yaml --workers", 1) + " --review-service-account-tokens",
 		},
+		"DPoP":                             {[]string{"dpop=on"}, strings.Replace(unchanged, "workers=10", "workers=10 --dpop=on", 1)},
+		"DPoP as YAML reads it":            {[]string{"dpop=true"}, strings.Replace(unchanged, "workers=10", "workers=10 --dpop=on", 1)},
+		"DPoP turned off":                  {[]string{"dpop=off"}, unchanged},
+		"DPoP turned off as YAML reads it": {[]string{"dpop=false"}, unchanged},
 		"certificate from a Secret": {
 			[]string{"tls.mode=files", "tls.secretName=kubemint-tls"},
 			strings.Replace(unchanged, "managed", "files --tls-cert-file=/etc/kubemint/tls/tls.crt --tls-key-file=/etc/kubemint/tls/tls.key", 1),
@@ -412,6 +416,7 @@ func TestRefused(t *testing.T) {
 		"pods to watch":          {[]string{"watchPods=all"}, "at '/watchPods'"},
 		"workers":                {[]string{"workers=0"}, "minimum: got 0, want 1"},
 		"shutdown delay":         {[]string{"shutdownDelaySeconds=-1"}, "minimum: got -1, want 0"},
+		"DPoP":                   {[]string{"dpop=required"}, "value must be one of 'off', 'on', 'nonce'"},
 		"log level":              {[]string{"logLevel=verbose"}, "value must be one of 'DEBUG', 'INFO', 'WARN', 'ERROR'"},
 		"log format":             {[]string{"logFormat=xml"}, "value must be one of 'json', 'text'"},
 		"digest":                 {[]string{"image.digest=0123456789abcdef"}, "does not match pattern '^(sha256:"},

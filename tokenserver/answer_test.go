@@ -147,7 +147,7 @@ func (a answer) checkUniform(t *testing.T) {
 // sent returns what the caller chose, less the protocol's own words, which the server may say too, and less what is so
 // short that it may stand in any text.
 func (r request) sent() []string {
-	chosen := []string{r.query, r.body, r.header.Get("Origin"), r.header.Get("X-Forwarded-Host")}
+	chosen := append([]string{r.query, r.body, r.header.Get("Origin"), r.header.Get("X-Forwarded-Host")}, r.header["Dpop"]...)
 	for _, encoded := range []string{r.query, r.body} {
 		values, _ := url.ParseQuery(encoded) // Of a malformed one it returns what is well-formed.
 		for name, list := range values {
@@ -166,7 +166,7 @@ func (r request) sent() []string {
 // secrets returns what no log may hold.
 func (r request) secrets() []string {
 	values, _ := url.ParseQuery(r.body)
-	secrets := values["client_secret"]
+	secrets := slices.Concat(values["client_secret"], r.header["Dpop"])
 	for _, authorization := range r.header["Authorization"] {
 		_, encoded, _ := strings.Cut(authorization, " ")
 		_, secret := credentialsIn(authorization)

@@ -27,6 +27,8 @@ type document struct {
 	IDTokenSigningMethods []signing.Algorithm   `json:"id_token_signing_alg_values_supported"`
 	// CertificateBound is of RFC 8705, section 3.3. There are no mtls_endpoint_aliases (section 5): the one endpoint takes certificates.
 	CertificateBound bool `json:"tls_client_certificate_bound_access_tokens,omitempty"`
+	// DPoPAlgorithms is there only where proofs are looked at (RFC 9449, section 5.1).
+	DPoPAlgorithms []assertion.Algorithm `json:"dpop_signing_alg_values_supported,omitempty"`
 }
 
 // metadata returns the document, which is the same where RFC 8414 and where OpenID Connect Discovery look for it. The server
@@ -42,6 +44,7 @@ func (s *Server) metadata(ring *signing.Ring) []byte {
 		AssertionAlgorithms:   assertion.Algorithms,
 		IDTokenSigningMethods: ring.Algorithms(),
 		CertificateBound:      s.ClientCAs != nil,
+		DPoPAlgorithms:        s.DPoP.algorithms(),
 	})
 	if err != nil {
 		panic("tokenserver: the metadata did not encode: " + err.Error())

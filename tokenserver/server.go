@@ -66,6 +66,8 @@ type Config struct {
 	Assertions clientauth.AssertionPolicy
 	// KeySets are those that clients publish.
 	KeySets *assertion.KeySets
+	// DPoP says whether clients may bind tokens to a key; empty stands for DPoPOff.
+	DPoP DPoP
 	// GetCertificate returns the serving certificate. Nil means plain HTTP, for a proxy in front to end TLS.
 	GetCertificate func(*tls.ClientHelloInfo) (*tls.Certificate, error)
 	// ClientCAs returns the CAs that may sign the certificates of clients, as they are now. Nil means that callers are not asked for any.
@@ -94,6 +96,7 @@ type Server struct {
 	failures      *failureBudget
 	places        places
 	reuse         reuse
+	proofs        *proofs
 	// leaving is set when the server is to stop.
 	leaving atomic.Bool
 }
@@ -119,6 +122,9 @@ func New(config Config) (*Server, error) {
 	s := &Server{Config: config, failures: newFailureBudget(config.Issuer.Now), places: newPlaces(), reuse: reuse{window: config.Reuse}}
 	s.authenticator = &clientauth.Authenticator{Registry: config.Registry, Now: config.Issuer.Now, Assertions: config.Assertions,
 		Replays: assertion.NewReplays(assertion.DefaultLimits, config.Issuer.Now), KeySets: config.KeySets, ClientCAs: config.ClientCAs}
+	if s.proofs, err = newProofs(config); err != nil {
+		return nil, err
+	}
 	base := strings.TrimSuffix(issuer.Path, "/")
 	metadata := s.published("application/json", s.metadata)
 	s.resources = ProtectedResourcePath + base + "/"

@@ -365,6 +365,7 @@ func (s *server) ask(t *testing.T, caller *http.Client, r request) answer {
 	t.Helper()
 	keepOutOfLogs(r.secrets()...)
 	a := s.send(t, caller, r)
+	keepOutOfLogs(a.header["Dpop-Nonce"]...)
 	a.check(t, r.method)
 	a.checkNoEcho(t, r)
 	if a.status == http.StatusOK {

@@ -51,7 +51,8 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	s.log(r.Context(), message, slog.String("client", audit.clientID),
 		slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
 		slog.GroupAttrs("token", slog.String("uid", claims.Client.UID), slog.String("scope", token.Scope),
-			slog.String("audience", claims.Access.Audience), slog.String("jti", claims.ID), slog.String("kid", audit.token.keyID)))
+			slog.String("audience", claims.Access.Audience), slog.String("jti", claims.ID), slog.String("kid", audit.token.keyID),
+			loggableConfirmation(claims.Confirmation)))
 	token.Write(w)
 }
 
@@ -91,7 +92,19 @@ func loggable(clientID string) string {
 	return clientID
 }
 
-// issue is the road of one token: parse, find a place, authenticate, grant, sign.
+// loggableConfirmation returns the key that a token is bound to for the audit log, which leaves out an empty group.
+func loggableConfirmation(c grant.Confirmation) slog.Attr {
+	var keys []slog.Attr
+	if c.Certificate != "" {
+		keys = append(keys, slog.String("x5t#S256", c.Certificate))
+	}
+	if c.Key != "" {
+		keys = append(keys, slog.String("jkt", c.Key))
+	}
+	return slog.GroupAttrs("cnf", keys...)
+}
+
+// issue is the road of one token: parse, find a place, authenticate, check the proof of a key, grant, sign.
 func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine) (*oauth2.Token, *oauth2.Error) {
 	if !s.Registry.Ready() {
 		return nil, oauth2.Unavailable
@@ -116,6 +129,10 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 	if refusal != nil {
 		return nil, s.limited(refusal, r, audit)
 	}
+	// Not before: only clients cost a verification of a proof, and the memory of one.
+	if caller.Confirmation.Key, refusal = s.proofs.check(w, r, caller.Client); refusal != nil {
+		return nil, refusal
+	}
 	claims, refusal := s.Issuer.Grant(caller.Client, form.Resources(), form[oauth2.ParamScope])
 	if refusal != nil {
 		return nil, refusal
@@ -127,7 +144,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 	}
 	return &oauth2.Token{
 		AccessToken: token.text,
-		TokenType:   "Bearer",
+		TokenType:   tokenType(claims.Confirmation),
 		ExpiresIn:   token.claims.ExpiresIn(claims.IssuedAt),
 		Scope:       token.claims.Scopes.String(),
 	}, nil

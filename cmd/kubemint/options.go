@@ -83,6 +83,7 @@ type options struct {
 
 	assertions assertionOptions
 
+	dpop          string
 	tokenReuse    time.Duration
 	shutdownDelay time.Duration
 
@@ -121,6 +122,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.BoolVar(&o.watchPods, "watch-pods", false, "watch pods, to see which of them run with a client secret from before a rotation (ClusterRole kubemint-pod-reader)")
 	flags.BoolVar(&o.restartWorkloads, "restart-workloads", false, "restart the workloads in spec.rollout.restart of an OAuthClient when its client secret has changed (ClusterRole kubemint-workload-restarter)")
 
+	flags.StringVar(&o.dpop, "dpop", string(tokenserver.DPoPOff), "whether clients may bind their tokens to a key, by DPoP proofs (RFC 9449): off, on, or nonce, so that a proof must hold a nonce of the server's (docs/configuration.md)")
 	flags.DurationVar(&o.tokenReuse, "token-reuse", 0, "how long a client that asks again for the same scopes gets the same token, with what is left of its lifetime; at most 1m, 0 turns it off. For clients that ask for a token with each call")
 	flags.DurationVar(&o.shutdownDelay, "shutdown-delay", 5*time.Second, "time between the signal to stop, when /readyz turns 503, and the end of the token endpoint: as long as it takes until no requests are sent here any more")
 
@@ -164,6 +166,11 @@ func (o *options) complete() error {
 	}
 	if o.workers < 1 || o.workers > 100 {
 		return fmt.Errorf("--workers is %d: write a number from 1 to 100", o.workers)
+	}
+	switch tokenserver.DPoP(o.dpop) {
+	case tokenserver.DPoPOff, tokenserver.DPoPOn, tokenserver.DPoPNonce:
+	default:
+		return fmt.Errorf("--dpop is %q: write %s, %s or %s", o.dpop, tokenserver.DPoPOff, tokenserver.DPoPOn, tokenserver.DPoPNonce)
 	}
 	if o.tokenReuse < 0 || o.tokenReuse > tokenserver.MaxReuse {
 		return fmt.Errorf("--token-reuse is %s: write 0s to 1m", o.tokenReuse)

@@ -93,6 +93,7 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 		Registry:       clients,
 		Assertions:     o.assertions.policy(issuer, clients.ReviewTokens(issuer.URL)),
 		KeySets:        o.assertions.keySets(),
+		DPoP:           tokenserver.DPoP(o.dpop),
 		GetCertificate: getCertificate,
 		ClientCAs:      clientCAs,
 		Reuse:          o.tokenReuse,

@@ -70,6 +70,7 @@ func TestWrongStart(t *testing.T) {
 		"garbage for client CAs":   {[]string{issuer, namespace, cluster, "--client-ca-file=" + garbage}, "must be CA certificates, PEM"},
 		"host with a port":         {[]string{issuer, namespace, "--tls-hosts=a:1"}, "without scheme and port"},
 		"no workers":               {[]string{issuer, namespace, "--workers=0"}, "from 1 to 100"},
+		"unknown DPoP setting":     {[]string{issuer, namespace, "--dpop=required"}, "write off, on or nonce"},
 		"reuse for too long":       {[]string{issuer, namespace, "--token-reuse=2m"}, "write 0s to 1m"},
 		"negative delay":           {[]string{issuer, namespace, "--shutdown-delay=-1s"}, "write 0s or more"},
 		"unknown log format":       {[]string{issuer, namespace, "--log-format=xml"}, "write json or text"},

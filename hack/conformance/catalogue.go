@@ -194,7 +194,7 @@ var catalogue = []group{
 		{"X01", "introspection", "there is no such endpoint"},
 		{"X02", "revocation", "there is no such endpoint"},
 		{"X03", "mutual TLS", ""},
-		{"X04", "DPoP", "not there yet"},
+		{"X04", "DPoP", ""},
 		{"X05", "what is off is off altogether", ""},
 	}},
 	{"Leakage, abuse and operation", []row{

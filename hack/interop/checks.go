@@ -33,6 +33,7 @@ func (i *interop) allChecks(ctx context.Context) (checks []check, err error) {
 		{role: client, title: packages("openid-client"), what: "RFC 8414 discovery; basic and post", run: node("openid-client.mjs")},
 		{role: client, title: packages("openid-client"), what: "PrivateKeyJwt, with the Secret's JWK", run: node("private-key-jwt.mjs")},
 		{role: client, title: packages("openid-client", "undici"), what: "TlsClientAuth; cnf of the token", run: node("openid-client-tls.mjs")},
+		{role: client, title: packages("openid-client", "jose"), what: "DPoP, with nonces; cnf.jkt is the key's", run: node("dpop.mjs")},
 		{role: client, title: packages("oauth4webapi"), what: "RFC 8414, strictly; the challenge of a 401", run: node("oauth4webapi.mjs")},
 		{role: client, title: program("Prometheus", i.prometheus), what: "oauth2: settings, to scrape a protected target", run: tryPrometheus},
 

@@ -85,7 +85,9 @@ func (t *trial) startKubemint(ctx context.Context) (*localcluster.Kubemint, erro
 	if err != nil {
 		return nil, err
 	}
-	kubemint, err := t.cluster.StartKubemint(ctx, localcluster.KubemintOptions{Args: []string{"--signing-algorithm=" + t.algorithm, "--client-ca-file=" + t.clientCA}, Log: log})
+	// Which is nothing to clients that send neither a proof nor a certificate.
+	args := []string{"--signing-algorithm=" + t.algorithm, "--dpop=nonce", "--client-ca-file=" + t.clientCA}
+	kubemint, err := t.cluster.StartKubemint(ctx, localcluster.KubemintOptions{Args: args, Log: log})
 	if err != nil {
 		return nil, fmt.Errorf("%w (see %s)", err, log.Name())
 	}

@@ -1,6 +1,7 @@
 // Package assertion verifies JWTs that prove who a caller is without a shared secret: client assertions (RFC 7523, as
 // rfc7523bis tightens it), and the service account tokens of Kubernetes. It holds the keys to verify them with, given or
-// fetched (KeySets), and remembers which client assertions were used (Replays).
+// fetched (KeySets), and remembers which client assertions were used (Replays). DPoP proofs, which say that a caller has a key,
+// are JWTs of the same make (Proofs).
 //
 // Replays remembers on one replica. Beside N replicas, an assertion that somebody has read can be used once on each that
 // has not seen it, until it expires: N-1 times at most. What keeps that small is Expectation.MaxAge. Across replicas only TLS,

@@ -40,7 +40,7 @@ type jws struct {
 }
 
 // parseJWS takes a JWS apart. Of its header, only alg, kid and typ are ever used: keys that a token brings along or points to
-// (jwk, x5c, jku, x5u) prove nothing.
+// (jwk, x5c, jku, x5u) prove nothing, but that who made a DPoP proof has one.
 func parseJWS(token string) (*jws, error) {
 	if len(token) > maxToken {
 		return nil, errTooLong

@@ -45,7 +45,7 @@ type Replays struct {
 	forgotten time.Time
 }
 
-// use is an assertion of a client, hashed: so that it has one size.
+// use is an assertion of a client, or a proof by a key, hashed: so that it has one size.
 type use [16]byte
 
 // usage is how many assertions of a client are remembered.
@@ -60,10 +60,10 @@ func NewReplays(limits Limits, now func() time.Time) *Replays {
 }
 
 var (
-	errReplayed    = errors.New("its jti was used before: make a new assertion for each request")
-	errOwnRoom     = errors.New("its client has too many unexpired assertions: let them live shorter, and keep access tokens for reuse")
+	errReplayed    = errors.New("its jti was used before: make a new one for each request")
+	errOwnRoom     = errors.New("its client has too many that are unexpired: let them live shorter, and keep access tokens for reuse")
 	errAllRoom     = fmt.Errorf("%w (all clients together have used up what is lent beyond each one's share)", errOwnRoom)
-	errClientsRoom = errors.New("too many clients have unexpired assertions at once: raise the limit, or let assertions live shorter")
+	errClientsRoom = errors.New("too many clients have unexpired ones at once: raise the limit, or let them live shorter")
 )
 
 // VerifyOnce verifies a client assertion as Assertion.Verify does, and if all else is right notes it: it is accepted once, and one
@@ -83,7 +83,11 @@ func (r *Replays) VerifyOnce(a *Assertion, keys *Keys, expected Expectation) (Cl
 // Use notes that an assertion of a client was used, which is accepted until a time (Claims.AcceptedUntil). It returns an error if
 // it was used before, or if there is no room to note it, and then it must not be accepted.
 func (r *Replays) Use(client, id string, until time.Time) error {
-	used := hash(client, id)
+	return r.note(client, hash(client, id), until)
+}
+
+// note notes what was used until a time, where the client has room for it.
+func (r *Replays) note(client string, used use, until time.Time) error {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	now := r.now()
@@ -147,10 +151,10 @@ func (r *Replays) forget(now time.Time) {
 	}
 }
 
-// hash returns a client's assertion hashed. The client's length goes before, so that no two pairs are written the same.
-func hash(client, id string) use {
-	written := binary.AppendUvarint(make([]byte, 0, 128), uint64(len(client)))
-	digest := sha256.Sum256(append(append(written, client...), id...))
+// hash returns who made something, and its jti, hashed. The length of the first goes before, so that no two pairs are written the same.
+func hash(maker, id string) use {
+	written := binary.AppendUvarint(make([]byte, 0, 128), uint64(len(maker)))
+	digest := sha256.Sum256(append(append(written, maker...), id...))
 	return use(digest[:len(use{})])
 }
 

@@ -41,3 +41,20 @@ func BenchmarkVerify(b *testing.B) {
 		}
 	})
 }
+
+// BenchmarkDPoP is a proof from text to thumbprint, for each kind of key. Each time, no proof is remembered.
+func BenchmarkDPoP(b *testing.B) {
+	for _, algorithm := range Algorithms {
+		b.Run(string(algorithm), func(b *testing.B) {
+			proof := signers()[algorithm].proof(proofClaims())
+			proofs, clock := newProofs(b)
+			b.ReportAllocs()
+			for b.Loop() {
+				proofs.replays = NewReplays(DefaultLimits, clock.now)
+				if _, err := proofs.Verify(client, "POST", proof, nil); err != nil {
+					b.Fatal(err)
+				}
+			}
+		})
+	}
+}

@@ -70,6 +70,15 @@ func InvalidTarget(description string) *Error {
 	return &Error{Status: http.StatusBadRequest, Code: "invalid_target", Description: description}
 }
 
+// InvalidDPoPProof is the answer to a request with a DPoP proof that proves nothing (RFC 9449, section 5).
+var InvalidDPoPProof = &Error{Status: http.StatusBadRequest, Code: "invalid_dpop_proof",
+	Description: "the DPoP proof is not valid: send one DPoP header, and for each request a new proof, by the key in its jwk, with the htm POST and the token_endpoint as htu"}
+
+// UseDPoPNonce is the answer to a request whose DPoP proof lacks the nonce of the DPoP-Nonce header, which the caller sets (RFC 9449,
+// section 8).
+var UseDPoPNonce = &Error{Status: http.StatusBadRequest, Code: "use_dpop_nonce",
+	Description: "the DPoP proof must hold a nonce of this server: make it again with the one in the DPoP-Nonce header"}
+
 // MethodNotAllowed is the answer to a request by another method than those that the Allow header names, which the caller sets.
 var MethodNotAllowed = &Error{Status: http.StatusMethodNotAllowed, Code: "invalid_request",
 	Description: "this request method is not allowed here: see the Allow header"}

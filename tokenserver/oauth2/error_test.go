@@ -62,6 +62,12 @@ func TestWrite(t *testing.T) {
 			`{"error":"unauthorized_client","error_description":"a text"}`, headerOf("60")},
 		{"G02 unsupported_grant_type", UnsupportedGrantType, 400,
 			`{"error":"unsupported_grant_type","error_description":"grant_type must be client_credentials"}`, headerOf("94")},
+		{"X04 invalid_dpop_proof", InvalidDPoPProof.Because("too old"), 400,
+			`{"error":"invalid_dpop_proof","error_description":"the DPoP proof is not valid: send one DPoP header, and for each request a new proof, ` +
+				`by the key in its jwk, with the htm POST and the token_endpoint as htu"}`, headerOf("208")},
+		{"X04 use_dpop_nonce", UseDPoPNonce, 400,
+			`{"error":"use_dpop_nonce","error_description":"the DPoP proof must hold a nonce of this server: make it again with the one in the DPoP-Nonce header"}`,
+			headerOf("149")},
 		{"T24 temporarily_unavailable", Unavailable.Because("no signing key"), 503,
 			`{"error":"temporarily_unavailable","error_description":"this server is not ready: try again shortly"}`,
 			headerOf("101", "Retry-After", "2")},

@@ -68,6 +68,12 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The value of --dpop, empty for off. YAML reads off and on as booleans. */}}
+{{- define "kubemint.dpop" -}}
+{{- $dpop := toString .Values.dpop }}
+{{- if eq $dpop "true" }}on{{ else if not (has $dpop (list "off" "false")) }}{{ $dpop }}{{ end }}
+{{- end }}
+
 {{/* Refuses values that are each right and do not go together. */}}
 {{- define "kubemint.check" -}}
 {{- with .Values.tls }}

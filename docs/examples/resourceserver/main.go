@@ -80,10 +80,18 @@ func (g gate) protect(next http.Handler) http.Handler {
 			return
 		}
 		var claims struct {
-			ClientID string `json:"client_id"`
-			Scope    string `json:"scope"`
+			ClientID     string          `json:"client_id"`
+			Scope        string          `json:"scope"`
+			Confirmation json.RawMessage `json:"cnf"`
 		}
-		if err := verified.Claims(&claims); err != nil || !slices.Contains(strings.Fields(claims.Scope), g.scope) {
+		err = verified.Claims(&claims)
+		if err == nil && claims.Confirmation != nil {
+			// Whoever shows it must prove to have its key (RFC 7800, section 3.1; RFC 9449, section 7.2), which is not checked here.
+			g.challenge(w, `error="invalid_token"`)
+			http.Error(w, "the access token is bound to a key, and no bearer token", http.StatusUnauthorized)
+			return
+		}
+		if err != nil || !slices.Contains(strings.Fields(claims.Scope), g.scope) {
 			g.challenge(w, `error="insufficient_scope"`, fmt.Sprintf("scope=%q", g.scope))
 			http.Error(w, "the access token lacks the scope "+g.scope, http.StatusForbidden)
 			return

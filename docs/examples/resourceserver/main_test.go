@@ -25,6 +25,7 @@ import (
 	"time"
 
 	"github.com/coreos/go-oidc/v3/oidc"
+	"github.com/golang-jwt/jwt/v5"
 
 	"github.com/kubemint/kubemint/tokenserver"
 	"github.com/kubemint/kubemint/tokenserver/credential"
@@ -42,6 +43,8 @@ const (
 
 // cluster is a registry with one client and one key.
 type cluster struct {
+	tokenserver.Registry // Not asked for anything else.
+
 	client *grant.Client
 	ring   *signing.Ring
 }
@@ -75,6 +78,7 @@ func startIssuer(t *testing.T) *issuer {
 	i := &issuer{Server: httptest.NewUnstartedServer(nil), ring: ring, secret: credential.Generate(), forger: forger}
 	server, err := tokenserver.New(tokenserver.Config{
 		Issuer: grant.Issuer{URL: "https://" + i.Listener.Addr().String(), Now: time.Now},
+		DPoP:   tokenserver.DPoPOn,
 		Registry: cluster{ring: ring, client: &grant.Client{ID: worker,
 			Credentials: []credential.Accepted{{Digest: credential.DigestOf(i.secret)}}, Accesses: scope.Accesses{{
 				Audience: audience, AtIssuer: true, Lifetime: time.Hour, Grant: scope.Granted([]string{"orders:read", "other"}, nil)}}}},
@@ -94,12 +98,13 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// token gets a token with a scope.
-func (i *issuer) token(t *testing.T, scope string) string {
+// token gets a token with a scope, which is bound to the key of a DPoP proof where there is one.
+func (i *issuer) token(t *testing.T, scope string, proof ...string) string {
 	t.Helper()
 	request, err := http.NewRequest(http.MethodPost, i.URL+tokenserver.TokenPath, strings.NewReader("grant_type=client_credentials&scope="+scope))
 	must(t, err)
 	request.Header.Set("Content-Type", "application/x-www-form-urlencoded")
+	request.Header["Dpop"] = proof
 	request.SetBasicAuth(worker, i.secret)
 	response, err := i.Client().Do(request)
 	must(t, err)
@@ -239,6 +244,41 @@ func TestForgedTokens(t *testing.T) {
 	if fetched.Load() != 0 {
 		t.Errorf("the verifier asked the forger's server %d times", fetched.Load())
 	}
+}
+
+// A token that is bound to a key is no bearer token: whoever has only read it does not get in, nor does its client without a proof, which
+// this API does not know how to check.
+func TestBoundTokens(t *testing.T) {
+	i := startIssuer(t)
+	api := i.resourceServer(t)
+	bound := i.token(t, "orders:read", i.proof(t))
+	if bound == "" {
+		t.Fatal("no token")
+	}
+	for _, scheme := range []string{"Bearer ", "bearer ", "DPoP "} {
+		request := httptest.NewRequest(http.MethodGet, "/orders", nil)
+		request.Header.Set("Authorization", scheme+bound)
+		answer := httptest.NewRecorder()
+		api.ServeHTTP(answer, request)
+		if answer.Code != http.StatusUnauthorized {
+			t.Errorf("%s: answer %d: %s", scheme, answer.Code, answer.Body)
+		}
+	}
+}
+
+// proof returns a DPoP proof by the forger's key, for a request for a token.
+func (i *issuer) proof(t *testing.T) string {
+	t.Helper()
+	point, err := i.forger.PublicKey.Bytes()
+	must(t, err)
+	encode := base64.RawURLEncoding.EncodeToString
+	proof := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.MapClaims{
+		"jti": "1", "htm": http.MethodPost, "htu": i.URL + tokenserver.TokenPath, "iat": time.Now().Unix()})
+	proof.Header["typ"] = "dpop+jwt"
+	proof.Header["jwk"] = map[string]string{"kty": "EC", "crv": "P-256", "x": encode(point[1:33]), "y": encode(point[33:])}
+	signed, err := proof.SignedString(i.forger)
+	must(t, err)
+	return signed
 }
 
 // A caller without the right token is told what was wrong (RFC 6750), and where it finds out how to get one (RFC 9728).
