@@ -269,6 +269,26 @@ func TestCertificateBoundTokens(t *testing.T) {
 }
 
 // X03: a right certificate makes nothing good that is wrong beside it, and nothing but the connection has one.
+// A token may be bound to both: the certificate that proved the client, and the key of a proof.
+func TestX03X04TokenIsBoundToBoth(t *testing.T) {
+	ca, h := newAuthority(t, "CA"), newHolder(t)
+	m := startMutual(t, ca, withDPoP(tokenserver.DPoPOn))
+	certificate := ca.issue(t, nil)
+	digest := sha256.Sum256(certificate.Certificate[0])
+	for _, caller := range m.showing(t, certificate).callers {
+		a := m.ask(t, caller, asClient("billing.dns").proving(h.proof(t).sign(t)))
+		if a.outcome() != issued {
+			t.Fatalf("answer %s: %s", a.outcome(), a.body)
+		}
+		granted := a.token(t)
+		_, claims := m.verify(t, granted.AccessToken)
+		want := map[string]any{"x5t#S256": base64.RawURLEncoding.EncodeToString(digest[:]), "jkt": h.thumbprint(t)}
+		if granted.TokenType != "DPoP" || !reflect.DeepEqual(claims["cnf"], want) {
+			t.Errorf("token_type %s, cnf %v, want %v", granted.TokenType, claims["cnf"], want)
+		}
+	}
+}
+
 func TestCertificateIsNoSecondTry(t *testing.T) {
 	ca := newAuthority(t, "Clients' CA")
 	good := ca.issue(t, nil)
