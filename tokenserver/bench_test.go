@@ -1,6 +1,8 @@
 package tokenserver_test
 
 import (
+	"crypto/tls"
+	"crypto/x509"
 	"io"
 	"log/slog"
 	"net/http"
@@ -18,10 +20,7 @@ func BenchmarkTokenRequest(b *testing.B) {
 	config := configOf(c)
 	config.Issuer.Now = time.Now
 	config.Log = slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // To format a line is part of it.
-	server, err := tokenserver.New(config)
-	if err != nil {
-		b.Fatal(err)
-	}
+	server := newServer(b, config)
 	header := post(grantType).header
 	b.ReportAllocs()
 	for b.Loop() {
@@ -37,54 +36,69 @@ func BenchmarkTokenRequest(b *testing.B) {
 	}
 }
 
-// BenchmarkAuthentication is the same with each way in which a client can prove who it is.
+// BenchmarkAuthentication is the same with each way in which a client can prove who it is, and with proof of possession.
 func BenchmarkAuthentication(b *testing.B) {
+	const mutualID = "billing.dns"
 	c := newCluster(b, nil)
 	c.accountKeys = clusterKey.keys(b)
-	c.add(signerID).Asymmetric = &grant.Asymmetric{Keys: clientKey.keys(b), Uses: new(grant.Uses)}
-	c.add(accountID).Asymmetric = &grant.Asymmetric{ServiceAccounts: []string{"worker"}, Uses: new(grant.Uses)}
+	binding := knownBy[mutualID]
+	for id, proofs := range map[string]grant.Asymmetric{
+		signerID:  {Keys: clientKey.keys(b)},
+		accountID: {ServiceAccounts: []string{"worker"}},
+		mutualID:  {Certificate: &binding},
+	} {
+		proofs.Uses = new(grant.Uses)
+		c.add(id).Asymmetric = &proofs
+	}
 	token := asserting(clusterKey.sign(ofAccount("billing", "worker", nil), nil))
+	ca, h := newAuthority(b, "CA"), newHolder(b)
+	connection := &tls.ConnectionState{PeerCertificates: []*x509.Certificate{ca.issue(b, nil).Leaf}}
+	config := configOf(c)
+	config.Issuer.Now = func() time.Time { return noon }
+	config.Log = slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // To format a line is part of it.
+	config.DPoP, config.ClientCAs = tokenserver.DPoPOn, ca.pool
 	for _, way := range []struct {
 		name    string
-		request func(id int) request
+		request func() request
 	}{
-		{"secret", func(int) request { return post(grantType) }},
-		{"service account token", func(int) request { return token }},
-		{"private key", func(int) request { return asserting(clientKey.sign(of(signerID, nil), nil)) }},
+		{"secret", func() request { return post(grantType) }},
+		{"service account token", func() request { return token }},
+		{"private key", func() request { return asserting(clientKey.sign(of(signerID, nil), nil)) }},
+		{"certificate", func() request { return asClient(mutualID) }},
+		{"secret, with DPoP", func() request { return post(grantType).proving(h.proof(b).sign(b)) }},
 	} {
 		b.Run(way.name, func(b *testing.B) {
-			now := noon
-			config := configOf(c)
-			config.Issuer.Now = func() time.Time { return now }
-			config.Log = slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // To format a line is part of it.
-			server, err := tokenserver.New(config)
-			if err != nil {
-				b.Fatal(err)
-			}
 			requests := make([]request, 900) // Each is used once, as many as one client may use in a minute.
 			for i := range requests {
-				requests[i] = way.request(i)
+				requests[i] = way.request()
 			}
+			server := newServer(b, config)
 			b.ReportAllocs()
 			for i := 0; b.Loop(); i++ {
 				if i%len(requests) == 0 && i > 0 {
 					b.StopTimer()
-					if server, err = tokenserver.New(config); err != nil { // It has seen none.
-						b.Fatal(err)
-					}
+					server = newServer(b, config) // It has seen none.
 					b.StartTimer()
 				}
 				sent := requests[i%len(requests)]
 				r, _ := http.NewRequest(http.MethodPost, issuerURL+tokenPath, io.NopCloser(strings.NewReader(sent.body)))
-				r.Header, r.ContentLength, r.RemoteAddr = sent.header, int64(len(sent.body)), "127.0.0.1:1234"
+				r.Header, r.ContentLength, r.RemoteAddr, r.TLS = sent.header, int64(len(sent.body)), "127.0.0.1:1234", connection
 				w := &discard{header: http.Header{}}
-				server.ServeHTTP(w, r)
-				if w.status != http.StatusOK {
+				if server.ServeHTTP(w, r); w.status != http.StatusOK {
 					b.Fatal(w.status)
 				}
 			}
 		})
 	}
+}
+
+func newServer(b *testing.B, config tokenserver.Config) *tokenserver.Server {
+	b.Helper()
+	server, err := tokenserver.New(config)
+	if err != nil {
+		b.Fatal(err)
+	}
+	return server
 }
 
 // discard is an http.ResponseWriter that keeps the status alone.

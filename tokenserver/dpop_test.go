@@ -41,7 +41,7 @@ func withDPoP(setting tokenserver.DPoP) func(*tokenserver.Config) {
 // holder is who has a key of P-256.
 type holder struct{ key *ecdsa.PrivateKey }
 
-func newHolder(t *testing.T) holder {
+func newHolder(t testing.TB) holder {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -62,7 +62,7 @@ func (m members) with(name string, value any) members {
 	return changed
 }
 
-func (h holder) jwk(t *testing.T) members {
+func (h holder) jwk(t testing.TB) members {
 	t.Helper()
 	point, err := h.key.PublicKey.Bytes()
 	if err != nil {
@@ -88,7 +88,7 @@ type proof struct {
 }
 
 // proof returns a proof that is right, and new.
-func (h holder) proof(t *testing.T) proof {
+func (h holder) proof(t testing.TB) proof {
 	t.Helper()
 	return proof{
 		header: members{"typ": "dpop+jwt", "alg": "ES256", "jwk": h.jwk(t)},
@@ -114,7 +114,7 @@ func (p proof) by(method jwt.SigningMethod, key any) proof {
 }
 
 // sign returns the proof as it is sent.
-func (p proof) sign(t *testing.T) string {
+func (p proof) sign(t testing.TB) string {
 	t.Helper()
 	signed, err := (&jwt.Token{Header: p.header, Claims: jwt.MapClaims(p.claims), Method: p.method}).SignedString(p.key)
 	if err != nil {
