@@ -38,8 +38,12 @@ func TestSameAsKustomize(t *testing.T) {
 	t.Run("by default", func(t *testing.T) {
 		mustBeSame(t, render(t), run(t, kubectl, "kustomize", "../config/default"))
 	})
-	t.Run("with all components", func(t *testing.T) {
+	t.Run("with all components but standalone", func(t *testing.T) {
 		chart := render(t, "watchPods=true", "restartWorkloads=true", "audiencePolicy.enabled=true", "authentication.reviewServiceAccountTokens=true")
+		mustBeSame(t, chart, run(t, kubectl, "kustomize", withComponents(t, "standalone")))
+	})
+	t.Run("with all components", func(t *testing.T) {
+		chart := render(t, "tokenServer.mode=standalone", "watchPods=true", "restartWorkloads=true", "audiencePolicy.enabled=true", "authentication.reviewServiceAccountTokens=true")
 		mustBeSame(t, chart, run(t, kubectl, "kustomize", withComponents(t)))
 		for _, name := range []string{"kubemint-pod-reader", "kubemint-workload-restarter", "kubemint-token-reviewer"} {
 			if chart["ClusterRole "+name] == nil || chart["ClusterRoleBinding "+name] == nil {
@@ -49,8 +53,8 @@ func TestSameAsKustomize(t *testing.T) {
 	})
 }
 
-// withComponents returns a directory with config/default in which the components are no longer commented out.
-func withComponents(t *testing.T) string {
+// withComponents returns a directory with config/default in which the components are no longer commented out, but for some.
+func withComponents(t *testing.T, but ...string) string {
 	t.Helper()
 	directory := t.TempDir()
 	if err := os.CopyFS(directory, os.DirFS("../config")); err != nil {
@@ -62,6 +66,9 @@ func withComponents(t *testing.T) string {
 		t.Fatal(err)
 	}
 	content = []byte(strings.NewReplacer("\n#components:", "\ncomponents:", "\n#- ", "\n- ").Replace(string(content)))
+	for _, component := range but {
+		content = bytes.Replace(content, []byte("\n- ../components/"+component), []byte("\n#- ../components/"+component), 1)
+	}
 	if err := os.WriteFile(path, content, 0o600); err != nil {
 		t.Fatal(err)
 	}
@@ -108,7 +115,7 @@ func withoutHelm(object *unstructured.Unstructured) *unstructured.Unstructured {
 
 // Under another release name and in another namespace, nothing refers to the names of the default ones.
 func TestOtherRelease(t *testing.T) {
-	chart := objects(t, run(t, helm, "template", "auth", "kubemint", "--namespace", "platform", "--set", "watchPods=true,restartWorkloads=true,audiencePolicy.enabled=true,authentication.reviewServiceAccountTokens=true"))
+	chart := objects(t, run(t, helm, "template", "auth", "kubemint", "--namespace", "platform", "--no-hooks", "--set", "watchPods=true,restartWorkloads=true,audiencePolicy.enabled=true,authentication.reviewServiceAccountTokens=true"))
 	got := slices.Sorted(maps.Keys(chart))
 	want := []string{
 		"ClusterRole auth-kubemint",
@@ -483,7 +490,7 @@ func render(t *testing.T, set ...string) map[string]*unstructured.Unstructured {
 }
 
 func templateArgs(set []string) []string {
-	args := []string{"template", "kubemint", "kubemint", "--namespace", "kubemint-system"}
+	args := []string{"template", "kubemint", "kubemint", "--namespace", "kubemint-system", "--no-hooks"}
 	for _, value := range set {
 		args = append(args, "--set", value)
 	}

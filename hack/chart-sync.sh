@@ -19,6 +19,7 @@ copy() { # copy DIRECTORY FILE...
 rm -rf "$files"
 copy crd config/crd/bases/*.yaml
 copy rbac config/rbac/role.yaml config/rbac/*_{viewer,editor}_role.yaml
+copy rbac-standalone config/components/standalone/role.yaml
 copy rbac-watch-pods config/components/watch-pods/role.yaml
 copy rbac-restart-workloads config/components/restart-workloads/role.yaml
 copy rbac-review-tokens config/components/review-tokens/role.yaml

@@ -11,12 +11,54 @@
 {{- .Values.serviceAccount.name | default (include "kubemint.fullname" .) }}
 {{- end }}
 
+{{/* Whom the token servers run as: where they have no controllers beside them, an account that may write nothing but status. */}}
+{{- define "kubemint.tokenServerAccountName" -}}
+{{- if eq .Values.tokenServer.mode "standalone" }}
+{{- .Values.tokenServer.serviceAccountName | default (printf "%s-tokenserver" (include "kubemint.serviceAccountName" .)) }}
+{{- else }}
+{{- include "kubemint.serviceAccountName" . }}
+{{- end }}
+{{- end }}
+
 {{- define "kubemint.labels" -}}
 helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" }}
 app.kubernetes.io/name: {{ .Chart.Name }}
 app.kubernetes.io/instance: {{ .Release.Name | quote }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
+{{- with .Values.commonLabels }}
+{{ toYaml . }}
+{{- end }}
+{{- end }}
+
+{{/* Whether objects of a monitoring stack are rendered, whose definitions may not be there. Given root and kind. */}}
+{{- define "kubemint.monitored" -}}
+{{- $there := .root.Capabilities.APIVersions.Has (printf "monitoring.coreos.com/v1/%s" .kind) }}
+{{- $mode := .root.Values.monitoring.renderMode }}
+{{- if and (eq $mode "failIfMissing") (not $there) }}
+{{- fail (printf "the cluster has no %s (monitoring.coreos.com/v1): install the Prometheus operator, or set monitoring.renderMode to skipIfMissing" .kind) }}
+{{- end }}
+{{- if or $there (eq $mode "alwaysRender") }}yes{{ end }}
+{{- end }}
+
+{{/* The host of the issuer, without a port, and the path of its URL, without a slash at the end. */}}
+{{- define "kubemint.issuerHost" -}}
+{{- (urlParse (include "kubemint.issuer" .)).host | splitList ":" | first }}
+{{- end }}
+{{- define "kubemint.issuerPath" -}}
+{{- (urlParse (include "kubemint.issuer" .)).path }}
+{{- end }}
+
+{{/* The paths that clients and resource servers ask for below the issuer's host, a list. */}}
+{{- define "kubemint.paths" -}}
+{{- $path := include "kubemint.issuerPath" . }}
+{{- if $path }}
+- {{ $path }}
+- /.well-known/oauth-authorization-server{{ $path }}
+- /.well-known/oauth-protected-resource{{ $path }}
+{{- else }}
+- /
+{{- end }}
 {{- end }}
 
 {{- define "kubemint.image" -}}
@@ -109,5 +151,25 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if not (or .create .name) }}
 {{- fail "serviceAccount.create=false needs serviceAccount.name: name the service account that Kubemint is to run as" }}
 {{- end }}
+{{- if and (eq $.Values.tokenServer.mode "standalone") (not (or .create $.Values.tokenServer.serviceAccountName)) }}
+{{- fail "serviceAccount.create=false needs tokenServer.serviceAccountName: name the service account that the token servers are to run as, one that may do less" }}
+{{- end }}
+{{- end }}
+{{- if and (ne .Values.tokenServer.mode "standalone") .Values.tokenServer.serviceAccountName }}
+{{- fail "tokenServer.serviceAccountName is for token servers of their own: set tokenServer.mode=standalone, or leave it out" }}
+{{- end }}
+{{- with .Values.autoscaling }}
+{{- if and .enabled (not (or .averageCPU .averageRequests)) }}
+{{- fail "autoscaling.enabled needs something to scale by: set autoscaling.averageCPU or autoscaling.averageRequests" }}
+{{- end }}
+{{- if and .enabled (lt (int .maxReplicas) (int .minReplicas)) }}
+{{- fail "autoscaling.maxReplicas is less than autoscaling.minReplicas: raise it" }}
+{{- end }}
+{{- end }}
+{{- if and (or .Values.ingress.enabled .Values.httpRoute.enabled) (not .Values.issuer.url) }}
+{{- fail "ingress and httpRoute are for a public issuer: set issuer.url to the https URL at which it is reached" }}
+{{- end }}
+{{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
+{{- fail "httpRoute.enabled needs httpRoute.parentRefs: name the Gateway that routes to Kubemint" }}
 {{- end }}
 {{- end }}
