@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	corev1 "k8s.io/api/core/v1"
+	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/labels"
 	"k8s.io/apimachinery/pkg/selection"
@@ -33,15 +34,17 @@ const (
 )
 
 // CacheOptions limits the cache to what the controllers read: of the Secrets, only Kubemint's own by label. The values of
-// those that hold client credentials are sealed: no client secret stays in memory, and none can be written back from it.
-func CacheOptions(namespace string) cache.Options {
+// those that hold client credentials are sealed: no client secret stays in memory, and none can be written back from it. Where watched names
+// namespaces, it holds what is in them, and Kubemint's own Secrets in namespace.
+func CacheOptions(namespace string, watched ...string) cache.Options {
 	ours, err := labels.NewRequirement(v1alpha1.LabelComponent, selection.Exists, nil)
 	if err != nil {
 		panic("controllers: a constant label selector is invalid: " + err.Error())
 	}
 	texts := &sharedTexts{}
 	return cache.Options{
-		DefaultTransform: cache.TransformStripManagedFields(),
+		DefaultTransform:  cache.TransformStripManagedFields(),
+		DefaultNamespaces: inNamespaces(watched),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Pod{}: {Transform: stripPod},
 			&v1alpha1.OAuthClient{}: {Transform: func(object any) (any, error) {
@@ -57,7 +60,8 @@ func CacheOptions(namespace string) cache.Options {
 				return object, nil
 			}},
 			&corev1.Secret{}: {
-				Label: labels.NewSelector().Add(*ours),
+				Label:      labels.NewSelector().Add(*ours),
+				Namespaces: inNamespaces(watched, namespace),
 				Transform: func(object any) (any, error) {
 					if secret, ok := object.(*corev1.Secret); ok {
 						secret.ManagedFields = nil
@@ -71,6 +75,46 @@ func CacheOptions(namespace string) cache.Options {
 			},
 		},
 	}
+}
+
+// inNamespaces limits a cache to the namespaces watched and to others; where none is watched in particular, not at all.
+func inNamespaces(watched []string, others ...string) map[string]cache.Config {
+	if len(watched) == 0 {
+		return nil
+	}
+	in := map[string]cache.Config{}
+	for _, namespace := range slices.Concat(watched, others) {
+		in[namespace] = cache.Config{}
+	}
+	return in
+}
+
+// InNamespaces returns a client to which there are OAuthClients and ResourceServers in the namespaces watched only. A cache that is limited to
+// them answers whoever asks for one elsewhere, as an OAuthClient may that names a ResourceServer there, with an error that never goes
+// away. Where no namespace is watched in particular, it is the client itself.
+func InNamespaces(c client.Client, watched []string) client.Client {
+	if len(watched) == 0 {
+		return c
+	}
+	return &limitedClient{c, watched}
+}
+
+type limitedClient struct {
+	client.Client
+	watched []string
+}
+
+// Get implements client.Reader.
+func (c *limitedClient) Get(ctx context.Context, key client.ObjectKey, object client.Object, options ...client.GetOption) error {
+	if !slices.Contains(c.watched, key.Namespace) {
+		switch object.(type) {
+		case *v1alpha1.OAuthClient:
+			return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("oauthclients").GroupResource(), key.Name)
+		case *v1alpha1.ResourceServer:
+			return apierrors.NewNotFound(v1alpha1.GroupVersion.WithResource("resourceservers").GroupResource(), key.Name)
+		}
+	}
+	return c.Client.Get(ctx, key, object, options...)
 }
 
 // shrinkClient keeps of an OAuthClient what the controllers read: they write nothing but its status.

@@ -152,7 +152,7 @@ func secretsInEnvironment(from []corev1.EnvFromSource, variables []corev1.EnvVar
 // watchPods has OAuthClients reconciled when pods that use their Secrets come and go. Without the right to read pods it leaves
 // them alone: a watch that never begins would keep the controllers from starting.
 func (r *OAuthClientReconciler) watchPods(ctx context.Context, manager ctrl.Manager, controller *builder.Builder) error {
-	err := r.Live.List(ctx, &corev1.PodList{}, client.Limit(1))
+	err := r.mayListPods(ctx)
 	if apierrors.IsForbidden(err) {
 		manager.GetLogger().Error(err, "pods are not watched: bind the ClusterRole kubemint-pod-reader to kubemint's service account and restart it, or leave out --watch-pods")
 		r.WatchPods = false
@@ -165,6 +165,19 @@ func (r *OAuthClientReconciler) watchPods(ctx context.Context, manager ctrl.Mana
 		return err
 	}
 	controller.Watches(&corev1.Pod{}, handler.EnqueueRequestsFromMapFunc(r.clientsOfPod), builder.WithPredicates(podRuns))
+	return nil
+}
+
+// mayListPods returns why pods cannot be listed, or nil.
+func (r *OAuthClientReconciler) mayListPods(ctx context.Context) error {
+	if len(r.Watched) == 0 {
+		return r.Live.List(ctx, &corev1.PodList{}, client.Limit(1))
+	}
+	for _, namespace := range r.Watched {
+		if err := r.Live.List(ctx, &corev1.PodList{}, client.InNamespace(namespace), client.Limit(1)); err != nil {
+			return err
+		}
+	}
 	return nil
 }
 

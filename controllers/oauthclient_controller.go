@@ -41,6 +41,8 @@ type OAuthClientReconciler struct {
 	Events   events.EventRecorder
 	// Namespace is Kubemint's own.
 	Namespace string
+	// Watched are the namespaces whose OAuthClients are reconciled; none: all (see CacheOptions).
+	Watched []string
 	// Issuer is what every client's Secret says of the issuer.
 	Issuer Issuer
 	// Policy is what the administrators decide of what clients may ask for.

@@ -80,13 +80,14 @@ func waitingForSecret(format string, args ...any) *problem {
 }
 
 // providedCacheOptions limits a cache to the Secrets that agree by label to hold a client secret. All values are sealed.
-func providedCacheOptions(scheme *runtime.Scheme) cache.Options {
+func providedCacheOptions(scheme *runtime.Scheme, watched ...string) cache.Options {
 	agreed, err := labels.NewRequirement(v1alpha1.LabelClient, selection.Exists, nil)
 	if err != nil {
 		panic("controllers: a constant label selector is invalid: " + err.Error())
 	}
 	return cache.Options{
-		Scheme: scheme,
+		Scheme:            scheme,
+		DefaultNamespaces: inNamespaces(watched),
 		ByObject: map[client.Object]cache.ByObject{
 			&corev1.Secret{}: {
 				Label: labels.NewSelector().Add(*agreed),
@@ -106,7 +107,7 @@ func providedCacheOptions(scheme *runtime.Scheme) cache.Options {
 // watchProvided adds to a manager the cache of provided Secrets, and returns it as a source of the OAuthClients that they name. It is
 // apart from the manager's own cache because a kind of object has one label selector in each.
 func (r *OAuthClientReconciler) watchProvided(manager ctrl.Manager) (source.Source, error) {
-	secrets, err := cache.New(manager.GetConfig(), providedCacheOptions(manager.GetScheme()))
+	secrets, err := cache.New(manager.GetConfig(), providedCacheOptions(manager.GetScheme(), r.Watched...))
 	if err != nil {
 		return nil, fmt.Errorf("set up the cache of provided Secrets: %w", err)
 	}

@@ -123,7 +123,7 @@ func (c *controllerManager) runAlways(ctx context.Context) error {
 func (c *controllerManager) runOnce(ctx context.Context) error {
 	manager, err := ctrl.NewManager(c.config, ctrl.Options{
 		Scheme:                        c.scheme,
-		Cache:                         controllers.CacheOptions(c.options.namespace),
+		Cache:                         controllers.CacheOptions(c.options.namespace, c.options.watchNamespaces...),
 		Client:                        client.Options{Cache: &client.CacheOptions{EnableReadYourWritesConsistency: ptr.To(true)}},
 		Metrics:                       metricsserver.Options{BindAddress: "0"}, // Served with those of the token server.
 		LeaderElection:                c.options.leaderElect,
@@ -145,7 +145,7 @@ func (c *controllerManager) runOnce(ctx context.Context) error {
 
 // setup adds the controllers to a manager.
 func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) error {
-	writer := client.WithFieldOwner(manager.GetClient(), v1alpha1.ManagedBy)
+	writer := client.WithFieldOwner(controllers.InNamespaces(manager.GetClient(), c.options.watchNamespaces), v1alpha1.ManagedBy)
 	recorder := manager.GetEventRecorder(v1alpha1.ManagedBy)
 	if err := (&controllers.SigningKeysReconciler{
 		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
@@ -162,7 +162,7 @@ func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) err
 		}
 	}
 	if err := (&controllers.OAuthClientReconciler{
-		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
+		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace, Watched: c.options.watchNamespaces,
 		Issuer: c.issuer, Policy: c.policy, Workers: c.options.workers, Now: time.Now,
 		KeySets: c.keySets, TrustedIssuers: c.options.assertions.issuers(), MutualTLS: c.options.clientCAFile != "",
 		WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,

@@ -69,6 +69,9 @@ exchange them for signed access tokens (client credentials grant), the key set, 
 	})
 	command.Flags().SortFlags = false
 	o.addFlags(command.Flags())
+	command.CompletionOptions.DisableDefaultCmd = true // It is a server.
+	command.SetHelpCommand(&cobra.Command{Hidden: true})
+	command.AddCommand(newCheckToken())
 	return command
 }
 

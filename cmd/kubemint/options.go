@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/spf13/pflag"
+	"k8s.io/apimachinery/pkg/util/validation"
 
 	"github.com/kubemint/kubemint/controllers"
 	"github.com/kubemint/kubemint/controllers/rotation"
@@ -56,6 +57,8 @@ type options struct {
 	mode       string
 	kubeconfig string
 	namespace  string
+
+	watchNamespaces []string
 
 	issuer          string
 	defaultAudience string
@@ -103,6 +106,8 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 	flags.StringVar(&o.mode, "mode", modeAll, "what to run: all, controller (no token endpoint), or tokenserver (no controllers: any number of replicas, each answering alone)")
 	flags.StringVar(&o.kubeconfig, "kubeconfig", "", "kubeconfig file of the cluster (default: $KUBECONFIG, else the pod's service account)")
 	flags.StringVar(&o.namespace, "namespace", "", "namespace of Kubemint's own Secrets and lease (default: $POD_NAMESPACE, else the pod's)")
+
+	flags.StringSliceVar(&o.watchNamespaces, "watch-namespaces", nil, "namespaces whose OAuthClients and ResourceServers are looked at, so that rights in these and in --namespace are enough (default: all)")
 
 	flags.StringVar(&o.tokenAddress, "token-bind-address", ":8443", "address of the token endpoint, the key set and the metadata")
 	flags.StringVar(&o.healthAddress, "health-bind-address", ":8081", "address of /healthz and /readyz")
@@ -155,6 +160,9 @@ func (o *options) complete() error {
 	if o.namespace == "" {
 		return errors.New("--namespace is missing: name the namespace for Kubemint's own Secrets, for example kubemint-system")
 	}
+	if err := o.completeWatchNamespaces(); err != nil {
+		return err
+	}
 	if o.algorithm != string(signing.ES256) && o.algorithm != string(signing.RS256) {
 		return fmt.Errorf("--signing-algorithm is %q: write ES256 or RS256", o.algorithm)
 	}
@@ -181,6 +189,18 @@ func (o *options) complete() error {
 	if o.logFormat != "json" && o.logFormat != "text" {
 		return fmt.Errorf("--log-format is %q: write json or text", o.logFormat)
 	}
+	return nil
+}
+
+// completeWatchNamespaces checks the namespaces, and takes each once.
+func (o *options) completeWatchNamespaces() error {
+	for _, namespace := range o.watchNamespaces {
+		if len(validation.IsDNS1123Label(namespace)) > 0 {
+			return fmt.Errorf("--watch-namespaces: %q is no namespace: write names with commas between them; there are no patterns", namespace)
+		}
+	}
+	slices.Sort(o.watchNamespaces)
+	o.watchNamespaces = slices.Compact(o.watchNamespaces)
 	return nil
 }
 

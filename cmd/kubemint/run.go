@@ -75,7 +75,7 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 
 // startTokenServer starts the registry, which lives as long as serving, and the token endpoint, which calls stopped when it has ended.
 func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, policy consent.Policy, serving context.Context, stopped func(), log *slog.Logger) (*registry.Registry, *metrics, error) {
-	clients, err := registry.New(config, scheme, o.namespace, policy, time.Now, log.With("component", "registry"))
+	clients, err := registry.New(config, scheme, o.namespace, o.watchNamespaces, policy, time.Now, log.With("component", "registry"))
 	if err != nil {
 		return nil, nil, err
 	}

@@ -1,6 +1,7 @@
 package localcluster
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -44,6 +45,8 @@ func (c *Cluster) InstallKubemint(ctx context.Context) error {
 type KubemintOptions struct {
 	// Binary is the path of the program; if empty, bin/kubemint.
 	Binary string
+	// ServiceAccount that it runs as, in Namespace; if empty, kubemint.
+	ServiceAccount string
 	// Port of the token endpoint on the loopback interface, which is also the issuer's; if 0, a free one.
 	Port int
 	// Args are further flags.
@@ -67,10 +70,10 @@ type Kubemint struct {
 	err     error
 }
 
-// StartKubemint starts kubemint on this machine as its service account, with exactly the RBAC that config/rbac ships, and
+// StartKubemint starts kubemint on this machine as a service account, with exactly the RBAC that it has in the cluster, and
 // returns when it is ready to issue tokens.
 func (c *Cluster) StartKubemint(ctx context.Context, options KubemintOptions) (*Kubemint, error) {
-	kubeconfig, err := c.ServiceAccountKubeconfig(ctx, Namespace, "kubemint")
+	kubeconfig, err := c.ServiceAccountKubeconfig(ctx, Namespace, cmp.Or(options.ServiceAccount, "kubemint"))
 	if err != nil {
 		return nil, err
 	}

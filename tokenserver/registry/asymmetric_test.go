@@ -167,7 +167,7 @@ func TestClientsOfServiceAccounts(t *testing.T) {
 	want("both", "billing.a", "billing.b")
 	c.delete(listing("a"))
 	want("both", "billing.b")
-	c.replace([]*v1alpha1.OAuthClient{listing("c", "one")})
+	c.replace("", []*v1alpha1.OAuthClient{listing("c", "one")})
 	want("both")
 	want("one", "billing.c")
 	if len(c.proofs) != 1 || len(c.accounts) != 1 {

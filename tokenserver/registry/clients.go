@@ -130,24 +130,24 @@ func (c *clients) count() int {
 	return c.table.registered
 }
 
-// replace takes over all OAuthClients that there are, and forgets those that there are no more.
-func (c *clients) replace(objects []*v1alpha1.OAuthClient) {
+// replace takes over all OAuthClients that there are in a namespace, and forgets those that there are no more; empty: in all.
+func (c *clients) replace(namespace string, objects []*v1alpha1.OAuthClient) {
 	there := make(map[string]bool, len(objects))
 	for _, object := range objects {
 		there[object.ClientID()] = true
 		c.set(object)
 	}
-	for _, id := range c.gone(there) {
+	for _, id := range c.gone(namespace, there) {
 		c.remove(id)
 	}
 }
 
-// gone returns the identifiers of the clients that are not among those that there are.
-func (c *clients) gone(there map[string]bool) (gone []string) {
+// gone returns the identifiers of the clients of a namespace that are not among those that there are.
+func (c *clients) gone(namespace string, there map[string]bool) (gone []string) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for k := range c.table.all() {
-		if k.client != nil && !there[k.id] {
+		if k.client != nil && within(namespace, k.client.Namespace) && !there[k.id] {
 			gone = append(gone, k.id)
 		}
 	}
@@ -207,25 +207,28 @@ func (c *clients) put(k known) {
 	c.table.put(k)
 }
 
-// keepSecrets forgets the Secrets that are not among those that there are.
-func (c *clients) keepSecrets(secrets []*corev1.Secret) {
+// within reports whether a namespace is the one that is meant; empty: all are.
+func within(meant, namespace string) bool { return meant == metav1.NamespaceAll || meant == namespace }
+
+// keepSecrets forgets the Secrets of a namespace that are not among those that there are.
+func (c *clients) keepSecrets(namespace string, secrets []*corev1.Secret) {
 	there := make(map[types.NamespacedName]bool, len(secrets))
 	for _, s := range secrets {
 		there[keyOf(s)] = true
 	}
-	for _, key := range c.goneSecrets(there) {
+	for _, key := range c.goneSecrets(namespace, there) {
 		c.removeSecret(key)
 	}
 }
 
-// goneSecrets returns the names of the Secrets that are not among those that there are.
-func (c *clients) goneSecrets(there map[types.NamespacedName]bool) (gone []types.NamespacedName) {
+// goneSecrets returns the names of the Secrets of a namespace that are not among those that there are.
+func (c *clients) goneSecrets(namespace string, there map[types.NamespacedName]bool) (gone []types.NamespacedName) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	for k := range c.table.all() {
 		for _, s := range k.secrets {
-			if !there[k.key(s)] {
-				gone = append(gone, k.key(s))
+			if key := k.key(s); within(namespace, key.Namespace) && !there[key] {
+				gone = append(gone, key)
 			}
 		}
 	}

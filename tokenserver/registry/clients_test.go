@@ -191,19 +191,19 @@ func TestCount(t *testing.T) {
 func TestReplaceForgetsWhatIsGone(t *testing.T) {
 	stays, goes, value := oauthClient("stays", "1", "read"), oauthClient("goes", "2", "read"), credential.Generate()
 	c := newClients(consent.Policy{}, newResourceServers())
-	c.replace([]*v1alpha1.OAuthClient{stays, goes})
+	c.replace("", []*v1alpha1.OAuthClient{stays, goes})
 	for _, s := range []*corev1.Secret{secret("billing", "kept", stays, value), secret("billing", "lost", stays, value)} {
 		c.setSecret(s)
 	}
-	c.replace([]*v1alpha1.OAuthClient{stays})
+	c.replace("", []*v1alpha1.OAuthClient{stays})
 	if c.get("billing.goes") != nil || c.get("billing.stays") == nil || c.count() != 1 {
 		t.Error("the clients are not those that there are")
 	}
-	c.keepSecrets([]*corev1.Secret{secret("billing", "kept", stays, value)})
+	c.keepSecrets("", []*corev1.Secret{secret("billing", "kept", stays, value)})
 	if got := len(c.get("billing.stays").Credentials); got != 1 {
 		t.Errorf("%d credentials, want that of the one Secret that there is", got)
 	}
-	c.keepSecrets(nil)
+	c.keepSecrets("", nil)
 	if got := len(c.get("billing.stays").Credentials); got != 0 {
 		t.Errorf("%d credentials of Secrets that there are no more", got)
 	}

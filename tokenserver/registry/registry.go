@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -41,14 +42,14 @@ type Registry struct {
 	cert      atomic.Pointer[tls.Certificate]
 	lastEvent atomic.Pointer[time.Time]
 
-	oauthClients    view[*v1alpha1.OAuthClient]
-	resourceServers view[*v1alpha1.ResourceServer]
-	secrets         view[*corev1.Secret]
+	oauthClients    views[*v1alpha1.OAuthClient]
+	resourceServers views[*v1alpha1.ResourceServer]
+	secrets         views[*corev1.Secret]
 }
 
-// New returns a registry that watches all OAuthClients and ResourceServers, the Secrets with their credentials, and Kubemint's own Secrets in
-// namespace. Nothing is read until Run. now is the clock.
-func New(config *rest.Config, scheme *runtime.Scheme, namespace string, policy consent.Policy, now func() time.Time, log *slog.Logger) (*Registry, error) {
+// New returns a registry that watches all OAuthClients and ResourceServers, or those in the namespaces watched where that names some, the
+// Secrets with their credentials, and Kubemint's own Secrets in namespace. Nothing is read until Run. now is the clock.
+func New(config *rest.Config, scheme *runtime.Scheme, namespace string, watched []string, policy consent.Policy, now func() time.Time, log *slog.Logger) (*Registry, error) {
 	api, err := client.NewWithWatch(config, client.Options{Scheme: scheme})
 	if err != nil {
 		return nil, fmt.Errorf("set up the registry's client: %w", err)
@@ -59,27 +60,42 @@ func New(config *rest.Config, scheme *runtime.Scheme, namespace string, policy c
 	}
 	servers := newResourceServers()
 	r := &Registry{namespace: namespace, log: log, now: now, api: api, clients: newClients(policy, servers), cluster: cluster}
-	r.oauthClients = view[*v1alpha1.OAuthClient]{
+	clientsIn := &view[*v1alpha1.OAuthClient]{
 		seal: sealClient, replace: r.clients.replace, set: r.clients.set, delete: r.clients.delete, seen: r.noteEvent}
-	r.resourceServers = view[*v1alpha1.ResourceServer]{
+	serversIn := &view[*v1alpha1.ResourceServer]{
 		seal: sealResourceServer, replace: servers.replace, set: servers.set, delete: servers.delete, seen: r.noteEvent}
-	r.secrets = view[*corev1.Secret]{
+	secretsIn := &view[*corev1.Secret]{
 		seal: r.seal, replace: r.replaceSecrets, set: r.setSecret, delete: r.clients.deleteSecret, seen: r.noteEvent}
+	r.oauthClients, r.resourceServers, r.secrets = clientsIn.in(watched), serversIn.in(watched), secretsIn.in(withOwn(watched, namespace))
 	return r, nil
+}
+
+// withOwn adds Kubemint's own namespace, for its own Secrets, where only some namespaces are watched.
+func withOwn(watched []string, own string) []string {
+	if len(watched) == 0 || slices.Contains(watched, own) {
+		return watched
+	}
+	return append(slices.Clone(watched), own)
 }
 
 // Run watches, and reports the last uses of client secrets, until the context ends.
 func (r *Registry) Run(ctx context.Context) error {
 	var views sync.WaitGroup
-	views.Go(func() {
-		r.oauthClients.follow(ctx, r.api, &v1alpha1.OAuthClient{}, func() client.ObjectList { return &v1alpha1.OAuthClientList{} }, "")
-	})
-	views.Go(func() {
-		r.resourceServers.follow(ctx, r.api, &v1alpha1.ResourceServer{}, func() client.ObjectList { return &v1alpha1.ResourceServerList{} }, "")
-	})
-	views.Go(func() {
-		r.secrets.follow(ctx, r.api, &corev1.Secret{}, func() client.ObjectList { return &corev1.SecretList{} }, v1alpha1.LabelComponent)
-	})
+	for _, v := range r.oauthClients {
+		views.Go(func() {
+			v.follow(ctx, r.api, &v1alpha1.OAuthClient{}, func() client.ObjectList { return &v1alpha1.OAuthClientList{} }, "")
+		})
+	}
+	for _, v := range r.resourceServers {
+		views.Go(func() {
+			v.follow(ctx, r.api, &v1alpha1.ResourceServer{}, func() client.ObjectList { return &v1alpha1.ResourceServerList{} }, "")
+		})
+	}
+	for _, v := range r.secrets {
+		views.Go(func() {
+			v.follow(ctx, r.api, &corev1.Secret{}, func() client.ObjectList { return &corev1.SecretList{} }, v1alpha1.LabelComponent)
+		})
+	}
 	views.Go(func() { r.keepTellingUses(ctx) })
 	views.Go(func() { r.cluster.follow(ctx) })
 	views.Wait()
@@ -133,7 +149,7 @@ func (r *Registry) RingValid() bool { return r.ringValid.Load() }
 
 // Ready reports whether every client and every ResourceServer has been seen once and a key is there to sign with.
 func (r *Registry) Ready() bool {
-	return r.oauthClients.synced.Load() && r.resourceServers.synced.Load() && r.secrets.synced.Load() && r.ring.Load() != nil
+	return r.oauthClients.synced() && r.resourceServers.synced() && r.secrets.synced() && r.ring.Load() != nil
 }
 
 // HasCertificate reports whether GetCertificate has one.
@@ -148,9 +164,10 @@ func (r *Registry) GetCertificate(*tls.ClientHelloInfo) (*tls.Certificate, error
 	return cert, nil
 }
 
-// replaceSecrets takes over all Secrets. The signing keys and the serving certificate stay where there are none.
-func (r *Registry) replaceSecrets(secrets []*corev1.Secret) {
-	r.clients.keepSecrets(secrets)
+// replaceSecrets takes over all Secrets of a namespace; empty: of all. The signing keys and the serving certificate stay where there are
+// none.
+func (r *Registry) replaceSecrets(namespace string, secrets []*corev1.Secret) {
+	r.clients.keepSecrets(namespace, secrets)
 	for _, secret := range secrets {
 		r.setSecret(secret)
 	}

@@ -37,12 +37,15 @@ func (s *resourceServers) Naming(audience v1alpha1.Audience) []*v1alpha1.Resourc
 	return s.byAudience[audience]
 }
 
-// replace takes over all ResourceServers that there are, and forgets those that there are no more.
-func (s *resourceServers) replace(objects []*v1alpha1.ResourceServer) {
+// replace takes over all ResourceServers that there are in a namespace, and forgets those that there are no more; empty: in all.
+func (s *resourceServers) replace(namespace string, objects []*v1alpha1.ResourceServer) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	clear(s.byName)
-	clear(s.byAudience)
+	for key := range s.byName {
+		if within(namespace, key.Namespace) {
+			s.remove(key)
+		}
+	}
 	for _, object := range objects {
 		s.add(object)
 	}

@@ -82,9 +82,9 @@ func TestConsentIsReevaluated(t *testing.T) {
 		t.Error("its secret proves it no longer")
 	}
 
-	servers.replace(nil)
+	servers.replace("", nil)
 	want("gone while nobody watched", nothing)
-	servers.replace([]*v1alpha1.ResourceServer{resourceServer("shop", "uid-2", 4, "billing")})
+	servers.replace("", []*v1alpha1.ResourceServer{resourceServer("shop", "uid-2", 4, "billing")})
 	want("there again", has)
 	deleted := resourceServer("shop", "uid-2", 4, "billing")
 	deleted.DeletionTimestamp = &deleted.CreationTimestamp
@@ -99,7 +99,7 @@ func TestConsentIsReevaluated(t *testing.T) {
 	servers.set(resourceServer("shop", "uid-4", 1, "billing"))
 	want("asks for it no more", "read")
 	c.set(asking("worker", "uid-1"))
-	c.replace(nil)
+	c.replace("", nil)
 	if c.get("billing.worker") != nil || len(c.askers) > 0 {
 		t.Error("it is there yet")
 	}

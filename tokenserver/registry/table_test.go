@@ -117,7 +117,7 @@ func (m *cluster) step(c *clients, random *rand.Rand) {
 	switch random.IntN(20) {
 	case 0:
 		m.clients = map[string]*v1alpha1.OAuthClient{client.Name: client}
-		c.replace([]*v1alpha1.OAuthClient{client})
+		c.replace("", []*v1alpha1.OAuthClient{client})
 	case 1:
 		stays := m.secrets[name]
 		m.secrets = map[string]*corev1.Secret{}
@@ -125,7 +125,7 @@ func (m *cluster) step(c *clients, random *rand.Rand) {
 		if stays != nil {
 			m.secrets[name], list = stays, append(list, stays)
 		}
-		c.keepSecrets(list)
+		c.keepSecrets("", list)
 	case 2, 3:
 		delete(m.secrets, name)
 		c.deleteSecret(secret("billing", name, nil, ""))
@@ -161,8 +161,8 @@ func TestAnyHistory(t *testing.T) {
 					t.Fatalf("seed %d, step %d: %s", seed, step, wrong)
 				}
 			}
-			c.replace(nil)
-			c.keepSecrets(nil)
+			c.replace("", nil)
+			c.keepSecrets("", nil)
 			if left := c.table; len(left.free) != len(left.rows) || len(left.byID.rows)+len(left.byID.others)+len(left.bySecret.rows)+len(left.bySecret.others) > 0 {
 				t.Errorf("with nothing there, the table holds %d rows, by %v and %v", len(left.rows)-len(left.free), left.byID.rows, left.bySecret.rows)
 			}

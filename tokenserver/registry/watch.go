@@ -3,6 +3,7 @@ package registry
 import (
 	"context"
 	goruntime "runtime"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -17,15 +18,37 @@ import (
 // view hands on what is watched of one kind of object. Unlike an informer's store it keeps no object: the registry needs a few
 // hundred bytes of each, and what lives costs CPU time with every garbage collection. It implements cache.TransformingStore.
 type view[T client.Object] struct {
+	// namespace is that of the objects; empty: all.
+	namespace string
 	// seal takes out of an object what must not stay in memory. It may be called twice.
 	seal func(T)
-	// replace is given all objects that there are, set one that is new or changed, and delete one that is gone.
-	replace     func([]T)
+	// replace is given the namespace and all objects that there are in it, set one that is new or changed, and delete one that is gone.
+	replace     func(string, []T)
 	set, delete func(T)
 	// seen is called after each of them.
 	seen func()
 
 	synced atomic.Bool
+}
+
+// views are the views of one kind of object, of a namespace each, or one of all.
+type views[T client.Object] []*view[T]
+
+// in returns views like this one, of some namespaces; without any, of all.
+func (v *view[T]) in(namespaces []string) views[T] {
+	if len(namespaces) == 0 {
+		namespaces = []string{metav1.NamespaceAll}
+	}
+	views := make(views[T], len(namespaces))
+	for i, namespace := range namespaces {
+		views[i] = &view[T]{namespace: namespace, seal: v.seal, replace: v.replace, set: v.set, delete: v.delete, seen: v.seen}
+	}
+	return views
+}
+
+// synced reports whether all objects have been seen once.
+func (v views[T]) synced() bool {
+	return !slices.ContainsFunc(v, func(v *view[T]) bool { return !v.synced.Load() })
 }
 
 // How long to wait until a watch that failed is tried again: an API server that is back is soon noticed, by many replicas at
@@ -38,11 +61,11 @@ func (v *view[T]) follow(ctx context.Context, api client.WithWatch, kind T, newL
 		ListWithContextFunc: func(ctx context.Context, options metav1.ListOptions) (runtime.Object, error) {
 			options.LabelSelector = label
 			list := newList()
-			return list, api.List(ctx, list, &client.ListOptions{Raw: &options})
+			return list, api.List(ctx, list, &client.ListOptions{Namespace: v.namespace, Raw: &options})
 		},
 		WatchFuncWithContext: func(ctx context.Context, options metav1.ListOptions) (apiwatch.Interface, error) {
 			options.LabelSelector = label
-			return api.Watch(ctx, newList(), &client.ListOptions{Raw: &options})
+			return api.Watch(ctx, newList(), &client.ListOptions{Namespace: v.namespace, Raw: &options})
 		},
 	}
 	backoff := patience
@@ -56,7 +79,7 @@ func (v *view[T]) Replace(objects []any, _ string) error {
 		all[i] = object.(T)
 		v.seal(all[i])
 	}
-	v.replace(all)
+	v.replace(v.namespace, all)
 	v.synced.Store(true)
 	v.seen()
 	time.AfterFunc(untilListIsGarbage, goruntime.GC)

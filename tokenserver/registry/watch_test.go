@@ -11,7 +11,7 @@ import (
 // What a list of all objects leaves behind is collected, though nothing else asks for memory.
 func TestListIsCollected(t *testing.T) {
 	ignore := func(*v1alpha1.OAuthClient) {}
-	v := view[*v1alpha1.OAuthClient]{seal: ignore, replace: func([]*v1alpha1.OAuthClient) {}, seen: func() {}}
+	v := view[*v1alpha1.OAuthClient]{seal: ignore, replace: func(string, []*v1alpha1.OAuthClient) {}, seen: func() {}}
 	collected := make(chan struct{})
 	func() {
 		object := oauthClient("worker", "uid-1")

@@ -40,7 +40,7 @@ func startReplica(t *testing.T, config *rest.Config, now func() time.Time) *repl
 	config = rest.CopyConfig(config)
 	config.Wrap(r.wire.wrap)
 	var err error
-	r.Registry, err = registry.New(config, scheme, namespace, consent.Policy{DefaultAudience: issuer}, now, slog.New(slog.DiscardHandler))
+	r.Registry, err = registry.New(config, scheme, namespace, nil, consent.Policy{DefaultAudience: issuer}, now, slog.New(slog.DiscardHandler))
 	must(t, err)
 	server, err := tokenserver.New(tokenserver.Config{
 		Issuer:         grant.Issuer{URL: issuer, Now: now},
