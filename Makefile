@@ -17,8 +17,11 @@ CONTROLLER_GEN := $(TOOLS)/controller-gen@v0.23.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint@v2.15.0
 CRD_REF_DOCS := $(TOOLS)/crd-ref-docs@v0.3.0
 HELM := $(TOOLS)/helm@v4.3.1
+HELM_DOCS := $(TOOLS)/helm-docs@v1.14.2
+KUSTOMIZE := $(TOOLS)/kustomize@v5.8.2
 # The version stands in the go.mod that it is built from.
 PROMETHEUS := $(TOOLS)/prometheus@$(shell awk '$$1 == "github.com/prometheus/prometheus" {print $$2}' hack/interop/prometheus/go.mod)
+HELM_UNITTEST := $(TOOLS)/helm-unittest@$(shell awk '$$1 == "github.com/helm-unittest/helm-unittest" {print $$2}' hack/helmunittest/go.mod)
 NODE_MODULES := hack/interop/node/node_modules/.package-lock.json
 
 ##@ Try it
@@ -28,8 +31,9 @@ demo: controlplane build ## Show the whole road on a local control plane: apply,
 	@go build -o $(BIN)/kubemint-demo ./hack/demo && $(BIN)/kubemint-demo
 
 .PHONY: test
-test: controlplane build $(HELM) ## Run all tests, against a real API server
+test: controlplane build $(HELM) $(HELM_UNITTEST) ## Run all tests, against a real API server
 	go test -timeout 20m ./...
+	$(HELM_UNITTEST) --strict charts/kubemint
 
 .PHONY: interop
 interop: interop-needs controlplane build $(PROMETHEUS) $(NODE_MODULES) ## Run real OAuth clients and token verifiers against it (75 s, 4 minutes more the first time; needs curl, node, npm)
@@ -64,18 +68,21 @@ lint: $(GOLANGCI_LINT) $(HELM) ## Lint the code and the chart
 	$(HELM) lint --strict charts/kubemint --quiet
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) ## Generate deepcopy functions, CRDs, RBAC and the API reference
+generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(HELM_DOCS) $(KUSTOMIZE) ## Generate deepcopy functions, CRDs, RBAC, the API reference, the chart's values and dist/install.yaml
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=kubemint paths="./controllers/...;./cmd/..." output:rbac:dir=config/rbac
 	hack/chart-sync.sh
 	$(CRD_REF_DOCS) --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
+	$(HELM_DOCS) --chart-search-root=charts --sort-values-order=file --log-level=warning
+	@mkdir -p dist
+	{ echo "# All of Kubemint, from config/default by make generate: kubectl apply --server-side -f dist/install.yaml"; $(KUSTOMIZE) build config/default; } >dist/install.yaml
 
 .PHONY: verify
 verify: generate ## Fail where generated files or go.mod are stale
 	go mod tidy
-	@git diff --exit-code -- api config charts docs go.mod go.sum || { echo "stale: run make generate and go mod tidy, and commit what they change"; exit 1; }
-	@untracked=$$(git ls-files --others --exclude-standard api config charts docs); \
+	@git diff --exit-code -- api config charts dist docs go.mod go.sum || { echo "stale: run make generate and go mod tidy, and commit what they change"; exit 1; }
+	@untracked=$$(git ls-files --others --exclude-standard api config charts dist docs); \
 		[ -z "$$untracked" ] || { echo "generated but not committed: $$untracked"; exit 1; }
 
 .PHONY: conformance
@@ -126,6 +133,15 @@ $(CRD_REF_DOCS):
 	$(call tool,github.com/elastic/crd-ref-docs)
 $(HELM):
 	$(call tool,helm.sh/helm/v4/cmd/helm)
+$(HELM_DOCS):
+	$(call tool,github.com/norwoodj/helm-docs/cmd/helm-docs)
+$(KUSTOMIZE):
+	$(call tool,sigs.k8s.io/kustomize/kustomize/v5)
+
+# It replaces a dependency, which go install refuses.
+$(HELM_UNITTEST):
+	@echo "building helm-unittest (2 to 3 minutes, once)"
+	@cd hack/helmunittest && go build -trimpath -ldflags "-s -w" -o $@ github.com/helm-unittest/helm-unittest/cmd/helm-unittest
 
 # Without its service discoveries, as the target is known.
 $(PROMETHEUS):

@@ -202,6 +202,9 @@ func TestArguments(t *testing.T) {
 				"--key-set-ca-file=/etc/kubemint/key-set-ca/ca.crt --service-account-token-max-age=20m "+
 				"--trusted-issuers-file=/etc/kubemint/trusted-issuers/trusted-issuers.yaml --workers", 1) + " --review-service-account-tokens",
 		},
+		"namespaces":                       {[]string{"watchNamespaces={billing,shop}"}, strings.Replace(unchanged, "--workers", "--watch-namespaces=billing,shop --workers", 1)},
+		"a mode of its own":                {[]string{"tokenServer.mode=standalone"}, "--mode=tokenserver " + unchanged},
+		"further flags":                    {[]string{"extraArgs={--token-bind-address=:9443}"}, unchanged + " --token-bind-address=:9443"},
 		"DPoP":                             {[]string{"dpop=on"}, strings.Replace(unchanged, "workers=10", "workers=10 --dpop=on", 1)},
 		"DPoP as YAML reads it":            {[]string{"dpop=true"}, strings.Replace(unchanged, "workers=10", "workers=10 --dpop=on", 1)},
 		"DPoP turned off":                  {[]string{"dpop=off"}, unchanged},
@@ -462,7 +465,20 @@ func TestRefused(t *testing.T) {
 		"namespace that is not one": {
 			[]string{"audiencePolicy.exemptNamespaces={Platform}"}, "at '/audiencePolicy/exemptNamespaces/0'",
 		},
-		"what happens to other audiences": {[]string{"audiencePolicy.failureAction=Fail"}, "value must be one of 'Deny', 'Warn', 'Audit'"},
+		"mode of the token servers":         {[]string{"tokenServer.mode=separate"}, "value must be one of 'embedded', 'standalone'"},
+		"account of embedded token servers": {[]string{"tokenServer.serviceAccountName=less"}, "set tokenServer.mode=standalone"},
+		"token servers of no account":       {[]string{"tokenServer.mode=standalone", "serviceAccount.create=false", "serviceAccount.name=mine"}, "needs tokenServer.serviceAccountName"},
+		"watched namespace":                 {[]string{"watchNamespaces={team-*}"}, "at '/watchNamespaces/0'"},
+		"fewer pods at most than at least":  {[]string{"autoscaling.enabled=true", "autoscaling.maxReplicas=1"}, "raise it"},
+		"no disruption at all":              {[]string{"podDisruptionBudget.maxUnavailable=0"}, "at '/podDisruptionBudget/maxUnavailable'"},
+		"typo of the controllers' pods":     {[]string{"controller.replica=1"}, "additional properties 'replica' not allowed"},
+		"typo in a security context":        {[]string{"podSecurityContext.runAsNonroot=true"}, "additional properties 'runAsNonroot' not allowed"},
+		"typo in resources":                 {[]string{"resources.limit.memory=1Gi"}, "additional properties 'limit' not allowed"},
+		"typo in a peer":                    {[]string{"networkPolicy.tokenFrom[0].namespaces.matchLabels.a=b"}, "additional properties 'namespaces' not allowed"},
+		"render mode":                       {[]string{"monitoring.renderMode=always"}, "value must be one of 'skipIfMissing', 'failIfMissing', 'alwaysRender'"},
+		"label that is the chart's":         {[]string{`commonLabels.app\.kubernetes\.io/name=mine`}, "at '/commonLabels/app.kubernetes.io"},
+		"argument that is no flag":          {[]string{"extraArgs={run}"}, "at '/extraArgs/0'"},
+		"what happens to other audiences":   {[]string{"audiencePolicy.failureAction=Fail"}, "value must be one of 'Deny', 'Warn', 'Audit'"},
 	}
 	for name, test := range tests {
 		t.Run(name, func(t *testing.T) {

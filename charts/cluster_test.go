@@ -94,7 +94,7 @@ func TestAPIServerAccepts(t *testing.T) {
 		"everything":               everything,
 		"everything in namespaces": append(slices.Clone(everything), "watchNamespaces={billing,shop}"),
 		"embedded and scaled":      {"autoscaling.enabled=true", "podDisruptionBudget.enabled=true", "networkPolicy.enabled=true"},
-		"in its own namespace":     {"watchNamespaces={kubemint-system}", "rbac.aggregate=false", "crds.enabled=false"},
+		"in its own namespace":     {"watchNamespaces={kubemint-system}", "rbac.aggregate=false", "crds.enabled=false", "issuer.unownedScopes=forbid"},
 		"certificates and a CA": {"tls.mode=files", "tls.secretName=a", "tls.clientCA.configMapName=b", "authentication.keySetCA.configMapName=c",
 			"authentication.trustedIssuers[0].issuer=https://ci.example.com"},
 	} {

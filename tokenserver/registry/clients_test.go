@@ -209,6 +209,39 @@ func TestReplaceForgetsWhatIsGone(t *testing.T) {
 	}
 }
 
+// What a watch of one namespace finds says nothing of the others.
+func TestReplaceInOneNamespace(t *testing.T) {
+	one, other := oauthClient("worker", "1", "read"), oauthClient("worker", "2", "read")
+	other.Namespace = "shop"
+	servers := newResourceServers()
+	c := newClients(consent.Policy{}, servers)
+	c.replace("billing", []*v1alpha1.OAuthClient{one})
+	c.replace("shop", []*v1alpha1.OAuthClient{other})
+	for _, owner := range []*v1alpha1.OAuthClient{one, other} {
+		c.setSecret(secret(owner.Namespace, "worker", owner, credential.Generate()))
+	}
+	servers.replace("shop", []*v1alpha1.ResourceServer{resourceServer("shop", "uid-1", 1)})
+	servers.replace("billing", nil)
+	c.keepSecrets("billing", nil)
+	if got := len(c.get("billing.worker").Credentials); got != 0 {
+		t.Errorf("%d credentials of Secrets that there are no more", got)
+	}
+	if got := len(c.get("shop.worker").Credentials); got != 1 {
+		t.Errorf("%d credentials in another namespace", got)
+	}
+	c.replace("billing", nil)
+	if c.get("billing.worker") != nil || c.get("shop.worker") == nil {
+		t.Error("the clients are not those that there are")
+	}
+	if len(servers.byName) != 1 || len(servers.byAudience) != 1 {
+		t.Errorf("the ResourceServers are %v", servers.byName)
+	}
+	servers.replace("shop", nil)
+	if len(servers.byName)+len(servers.byAudience) != 0 {
+		t.Errorf("of ResourceServers that are gone, there are %v yet", servers.byName)
+	}
+}
+
 // A Secret that changes hands, or is given up, proves its former owner no more.
 func TestSecretThatChangesHands(t *testing.T) {
 	first, second, value := oauthClient("first", "1", "read"), oauthClient("second", "2", "read"), credential.Generate()
