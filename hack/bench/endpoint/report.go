@@ -70,8 +70,8 @@ func (r results) report(b *bench, kubernetes string) error {
 		}
 	}
 	if b.many > 0 {
-		cost, rate := r.many.ratio(cpuTime)/r.few.ratio(cpuTime), r.few.ratio(perSecond)/r.many.ratio(perSecond)
-		fmt.Printf("  %d clients cost %.3f of the CPU time with %d, and %.3f of the time\n", b.many, cost, few, rate)
+		cost, rate := r.side.ratio(cpuTime), 1/r.side.ratio(perSecond)
+		fmt.Printf("  %d clients cost %.3f of the CPU time with %d, and %.3f of the time: by turns, %d rounds\n", b.many, cost, few, rate, len(r.side.bar))
 		broken.keep(fmt.Sprintf("%d clients, CPU", b.many), cost, maxMany)
 		broken.keep(fmt.Sprintf("%d clients, requests/s", b.many), rate, maxMany)
 	}

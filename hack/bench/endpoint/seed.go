@@ -98,11 +98,21 @@ func clientID(i int) string { return namespace + "." + clientName(i) }
 
 // seedClients adds clients until there are so many.
 func (b *bench) seedClients(ctx context.Context, count int) error {
+	if count <= b.registered {
+		return nil
+	}
+	from := b.registered
+	b.registered = count
+	return b.seed(ctx, namespace, from, count)
+}
+
+// seed adds clients to a namespace, by their numbers.
+func (b *bench) seed(ctx context.Context, namespace string, from, to int) error {
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(writers)
-	for ; b.registered < count; b.registered++ {
-		name := clientName(b.registered)
-		client, secret, err := b.example.copies(name)
+	for i := from; i < to; i++ {
+		name := clientName(i)
+		client, secret, err := b.example.copies(namespace, name)
 		if err != nil {
 			return err
 		}
@@ -137,10 +147,10 @@ func (b *bench) seedUnrelated(ctx context.Context, count, size int) error {
 // writers is how many write to etcd at once.
 const writers = 8
 
-// copies returns the example's two objects under another name, with UIDs of their own.
-func (e *example) copies(name string) (client, secret []byte, err error) {
-	e.secret["data"].(map[string]any)["client_id"] = base64.StdEncoding.EncodeToString([]byte(namespace + "." + name))
-	replace := strings.NewReplacer(e.name, name, e.clientUID, string(uuid.NewUUID()), e.secretUID, string(uuid.NewUUID()))
+// copies returns the example's two objects in a namespace under another name, with UIDs of their own.
+func (e *example) copies(in, name string) (client, secret []byte, err error) {
+	e.secret["data"].(map[string]any)["client_id"] = base64.StdEncoding.EncodeToString([]byte(in + "." + name))
+	replace := strings.NewReplacer(`"namespace":"`+namespace+`"`, `"namespace":"`+in+`"`, e.name, name, e.clientUID, string(uuid.NewUUID()), e.secretUID, string(uuid.NewUUID()))
 	for object, stored := range map[*map[string]any]*[]byte{&e.client: &client, &e.secret: &secret} {
 		text, err := json.Marshal(*object)
 		if err != nil {

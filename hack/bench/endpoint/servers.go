@@ -23,6 +23,8 @@ import (
 
 const (
 	namespace = "bench"
+	// fewNamespace is of the few clients of a server that looks at no others.
+	fewNamespace = "bench-few"
 	scopes    = "invoices:read invoices:write"
 
 	// loadCommand is the argument by which this program is the load generator.
@@ -86,7 +88,16 @@ type server struct {
 // startKubemint starts the real binary on the servers' core, with everything on. Its log goes to a file: who reads a pipe would have
 // to share the generator's core, which is the one that is busy where connections are new.
 func (b *bench) startKubemint(ctx context.Context, args ...string) (*localcluster.Kubemint, error) {
-	o := localcluster.KubemintOptions{Port: b.port, Log: b.log, Args: args}
+	kubemint, err := b.startAnother(ctx, b.port, args...)
+	if err == nil {
+		b.port = kubemint.Port
+	}
+	return kubemint, err
+}
+
+// startAnother starts one on a port of its own; 0: a free one.
+func (b *bench) startAnother(ctx context.Context, port int, args ...string) (*localcluster.Kubemint, error) {
+	o := localcluster.KubemintOptions{Port: port, Log: b.log, Args: args}
 	if isPinned() {
 		o.Wrapper = []string{"taskset", "-c", serverCore}
 	}
@@ -94,7 +105,6 @@ func (b *bench) startKubemint(ctx context.Context, args ...string) (*localcluste
 	if err != nil {
 		return nil, fmt.Errorf("%w (see %s)", err, b.log.Name())
 	}
-	b.port = kubemint.Port
 	return kubemint, nil
 }
 

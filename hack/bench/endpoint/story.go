@@ -12,8 +12,9 @@ import (
 
 // results are all that was measured.
 type results struct {
-	// few is with a hundred clients, many with options.many; each on kept connections, beside the floor.
-	few, many comparison
+	// few is with a hundred clients, many with options.many; each on kept connections, beside the floor. side is the latter beside the former,
+	// by turns in one cluster: what else differs between two parts of a long run is more than what is to be told.
+	few, many, side comparison
 	// beside is Kubemint beside the floor in each scenario.
 	beside []comparison
 	// latency is at a fixed rate of requests, which is half of what the floor can do.
@@ -83,10 +84,33 @@ func (b *bench) measureAll(ctx context.Context) (r results, err error) {
 	if err != nil {
 		return r, err
 	}
+	if err := b.seed(ctx, fewNamespace, 0, few); err != nil {
+		return r, err
+	}
 	return r, b.withClients(ctx, b.many, fmt.Sprintf("%d clients", b.many), &r, func(kubemint *server) (err error) {
-		r.many, err = b.compare(ctx, keepAlive8, kubemint, &floor.server)
+		if r.many, err = b.compare(ctx, keepAlive8, kubemint, &floor.server); err != nil {
+			return err
+		}
+		r.side, err = b.besideFew(ctx, kubemint)
 		return err
 	})
+}
+
+// besideFew measures a server beside another one that looks at few clients only.
+func (b *bench) besideFew(ctx context.Context, kubemint *server) (c comparison, err error) {
+	other, err := b.startAnother(ctx, 0, "--mode=tokenserver", "--watch-namespaces="+fewNamespace)
+	if err != nil {
+		return c, err
+	}
+	defer func() { err = errors.Join(err, other.Stop()) }()
+	withFew := &server{name: "Kubemint with few clients", address: fmt.Sprintf("127.0.0.1:%d", other.Port), pid: other.PID(),
+		request: func(i int) []byte { return tokenRequest(fewNamespace+"."+clientName(i%few), b.secret, grantType) }}
+	if err := b.warmUp(ctx, withFew); err != nil {
+		return c, err
+	}
+	s := keepAlive8
+	s.name, s.times = fmt.Sprintf("beside %d clients", few), 3
+	return b.compare(ctx, s, kubemint, withFew)
 }
 
 // withClients runs Kubemint while so many clients are registered.
