@@ -25,7 +25,7 @@ const (
 	namespace = "bench"
 	// fewNamespace is of the few clients of a server that looks at no others.
 	fewNamespace = "bench-few"
-	scopes    = "invoices:read invoices:write"
+	scopes       = "invoices:read invoices:write"
 
 	// loadCommand is the argument by which this program is the load generator.
 	loadCommand = "load"

@@ -104,7 +104,9 @@ func (b *bench) besideFew(ctx context.Context, kubemint *server) (c comparison, 
 	}
 	defer func() { err = errors.Join(err, other.Stop()) }()
 	withFew := &server{name: "Kubemint with few clients", address: fmt.Sprintf("127.0.0.1:%d", other.Port), pid: other.PID(),
-		request: func(i int) []byte { return tokenRequest(fewNamespace+"."+clientName(i%few), b.secret, grantType) }}
+		request: func(i int) []byte { // Requests are spread over all clients that there are elsewhere.
+			return tokenRequest(fewNamespace+"."+clientName(i/max(b.registered/differentRequests, 1)%few), b.secret, grantType)
+		}}
 	if err := b.warmUp(ctx, withFew); err != nil {
 		return c, err
 	}
