@@ -195,6 +195,10 @@ func TestRights(t *testing.T) {
 			if output, err := cluster.Kubectl(t.Context(), "wait", "-n", "elsewhere", "--for=condition=Ready", "oauthclient/worker", "--timeout="+map[bool]string{true: "1m", false: "2s"}[test.elsewhere]); (err == nil) != test.elsewhere {
 				t.Errorf("elsewhere: %v %s", err, output)
 			}
+			if release.tokenServer != "kubemint" {
+				// A token server tells when the client was last used, a few seconds later.
+				kubectlIn(t, cluster, "wait", "-n", "billing", "--for=jsonpath={.status.credentials[0].lastUsed}", "oauthclient/worker", "--timeout=1m")
+			}
 			if log := release.log.String(); strings.Contains(log, "forbidden") || strings.Contains(log, `"level":"ERROR"`) {
 				t.Errorf("the log says\n%s", log)
 			}
