@@ -50,7 +50,7 @@ func kubectlIn(t *testing.T, cluster *localcluster.Cluster, args ...string) stri
 }
 
 // helmIn runs helm against a cluster.
-func helmIn(t *testing.T, cluster *localcluster.Cluster, args ...string) string {
+func helmIn(t *testing.T, cluster *localcluster.Cluster, args ...string) {
 	t.Helper()
 	command := command(t, helm, append(args, "--namespace", localcluster.Namespace)...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig(), "HELM_CACHE_HOME="+t.TempDir())
@@ -58,7 +58,6 @@ func helmIn(t *testing.T, cluster *localcluster.Cluster, args ...string) string 
 	if err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, output)
 	}
-	return string(output)
 }
 
 // everything sets what is off by default, but for what goes with nothing else.
