@@ -78,7 +78,7 @@ func (c *cluster) credentialsOf(ctx context.Context, holder *v1alpha1.OAuthClien
 	return found, nil
 }
 
-var errNoCredential = errors.New("the client has neither a client secret nor a generated private key: use one of its service accounts, by --service-account")
+var errNoCredential = errors.New("the client has neither a client secret nor a generated private key: use one of its service accounts, by --service-account; with a key or certificate of its own, only the workload itself can ask")
 
 // authenticate adds to a token request what proves the client: an assertion by its generated private key, or else its client secret.
 func (c *credentials) authenticate(request *http.Request, form url.Values) error {

@@ -27,7 +27,7 @@ var errNegative = errors.New("the answer is no")
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	context.AfterFunc(ctx, stop) // A second signal ends the process at once.
+	context.AfterFunc(ctx, stop)   // A second signal ends the process at once.
 	klog.SetLogger(logr.Discard()) // What the libraries say is for programmers: errors come back to here.
 	log.SetLogger(logr.Discard())
 	err := newCommand(os.Stdout, os.Stderr).ExecuteContext(ctx)

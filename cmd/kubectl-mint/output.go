@@ -48,13 +48,13 @@ func (f *format) addFlag(command *cobra.Command) {
 
 // write writes a value as YAML or JSON, or as readable writes it.
 func (f *format) write(out io.Writer, value any, readable func(io.Writer) error) error {
-	switch *f {
-	case formatJSON:
+	switch {
+	case *f == formatJSON:
 		encoder := json.NewEncoder(out)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(value)
-	case formatYAML:
+	case *f == formatYAML:
 		text, err := yaml.Marshal(value)
 		if err != nil {
 			return fmt.Errorf("encode as YAML: %w", err)

@@ -5,7 +5,6 @@ import (
 	"context"
 	"fmt"
 	"io"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -131,20 +130,16 @@ func (o *statusOptions) all(ctx context.Context) error {
 
 // statusTable has one line for each client.
 func statusTable(all []clientStatus, withNamespace bool, now time.Time) table {
-	rows := table{{"NAME", "READY", "REASON", "SECRET", "VERSION", "LAST USED", "OLD ONES", "SCOPES"}}
+	rows := table{{"NAMESPACE", "NAME", "READY", "REASON", "SECRET", "VERSION", "LAST USED", "OLD ONES", "SCOPES"}}
 	for i := range all {
 		s := &all[i]
-		rows.add(s.Name, s.Ready, s.Reason, dash(s.SecretName), s.version(), sinceNow(s.lastUsed(), now), s.oldOnes(), dash(s.scopesText()))
+		rows.add(s.Namespace, s.Name, s.Ready, s.Reason, dash(s.SecretName), s.version(), sinceNow(s.lastUsed(), now), s.oldOnes(), dash(s.scopesText()))
 	}
-	if !withNamespace {
+	if withNamespace {
 		return rows
 	}
 	for i := range rows {
-		first := "NAMESPACE"
-		if i > 0 {
-			first = all[i-1].Namespace
-		}
-		rows[i] = slices.Insert(rows[i], 0, first)
+		rows[i] = rows[i][1:]
 	}
 	return rows
 }
