@@ -50,7 +50,7 @@ The token is printed alone, so that it can stand in a command. Whoever has it is
 		RunE:              func(command *cobra.Command, args []string) error { return o.run(command.Context(), args[0]) },
 	}
 	flags := command.Flags()
-	flags.StringSliceVar(&o.scopes, "scope", nil, "scope to ask for, several times or separated by commas (default: spec.defaultScopes, else all that is granted)")
+	flags.StringArrayVar(&o.scopes, "scope", nil, "scope to ask for; may be given several times (default: spec.defaultScopes, else all that is granted)")
 	flags.StringVar(&o.resource, "resource", "", "audience that the token is for (RFC 8707), of a ResourceServer that the client lists")
 	flags.StringVar(&o.serviceAccount, "service-account", "", "prove the client by a token of this service account, which spec.authentication.serviceAccounts must list")
 	flags.BoolVar(&o.decode, "decode", false, "print the token's header and claims instead of the token")

@@ -227,13 +227,14 @@ func (q *question) supposed(place types.NamespacedName) answer {
 	}}
 	became := q.became(&asking)[0]
 	a.Audience = became.Audience
-	if would := became.Scopes[0]; would.State == v1alpha1.ScopeGranted {
-		a.Message += "; if it did, it would have it"
-	} else {
-		a.Message += "; if it did, " + would.Message
-		if would.Reason == v1alpha1.ReasonClientNotAllowed {
-			a.Allow = q.linesFor(place)
-		}
+	would := became.Scopes[0]
+	a.Message += fmt.Sprintf("; if it did, it would be %s (%s)", would.State, would.Reason)
+	switch would.Reason {
+	case v1alpha1.ReasonAllowed:
+	case v1alpha1.ReasonClientNotAllowed:
+		a.Allow = q.linesFor(place)
+	default:
+		a.Message += ": " + would.Message
 	}
 	return a
 }
@@ -249,14 +250,14 @@ func (a *answer) write(out io.Writer, holder *v1alpha1.OAuthClient) error {
 		place += " (" + string(a.Audience) + ")"
 	}
 	fmt.Fprintf(&text, "%s at %s: %s (%s)\n", a.Scope, place, a.State, a.Reason)
-	if a.Message != "" {
+	if a.Message != "" && a.Reason != v1alpha1.ReasonClientNotAllowed { // Whose message is the line that follows, without what else it takes.
 		fmt.Fprintf(&text, "  %s\n", a.Message)
 	}
 	if a.AskBy != "" {
 		fmt.Fprintf(&text, "  Add to spec.resources of OAuthClient %s/%s (or the scope to what stands there for this API):\n    %s\n", holder.Namespace, holder.Name, a.AskBy)
 	}
 	if len(a.Allow) > 0 {
-		fmt.Fprintf(&text, "  For the owners of ResourceServer %s, to add to spec.allowedClients:\n    %s\n", a.ResourceServer, strings.Join(a.Allow, "\n    "))
+		fmt.Fprintf(&text, "  The owners of ResourceServer %s can allow it. To add to its spec.allowedClients:\n    %s\n", a.ResourceServer, strings.Join(a.Allow, "\n    "))
 	}
 	if a.DecidedFrom == fromStatus && a.ResourceServer != "" {
 		text.WriteString("  This is what Kubemint last reported, as you may not list ResourceServers in all namespaces.\n")

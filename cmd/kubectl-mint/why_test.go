@@ -48,7 +48,7 @@ func TestWhyHasTheLineThatTheOwnerMustAdd(t *testing.T) {
 		t.Errorf("the answer is %+v", denied)
 	}
 	contains(t, succeeds(t, "why", "export", "orders:read", "-n", billing), "Denied (ClientNotAllowed)",
-		"  For the owners of ResourceServer "+shop+"/orders, to add to spec.allowedClients:\n    - {namespace: "+billing+`, name: export, scopes: ["orders:read"]}`)
+		"  The owners of ResourceServer "+shop+"/orders can allow it. To add to its spec.allowedClients:\n    - {namespace: "+billing+`, name: export, scopes: ["orders:read"]}`)
 	added := lines(t, denied.AddToAllowedClients)
 	change(t, server, func(s *v1alpha1.ResourceServer) { s.Spec.AllowedClients = append(s.Spec.AllowedClients, added...) })
 
