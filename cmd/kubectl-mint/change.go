@@ -117,14 +117,13 @@ func rotatable(holder *v1alpha1.OAuthClient) error {
 	if key != nil && key.Generated != nil {
 		return nil
 	}
-	switch source := holder.Spec.Secret.Source; {
-	case source == v1alpha1.SecretProvided:
+	if holder.Spec.Secret.Source == v1alpha1.SecretProvided {
 		return fmt.Errorf("the client secret of %s is provided by somebody else: change Secret %s where it is made, and that is a rotation (docs/provided-secrets.md)", holder.Name, holder.SecretName())
-	case source == v1alpha1.SecretNone:
-		return fmt.Errorf("%s has neither a client secret nor a generated private key: there is nothing to rotate", holder.Name)
-	default:
-		return nil
 	}
+	if holder.Spec.Secret.Source == v1alpha1.SecretNone {
+		return fmt.Errorf("%s has neither a client secret nor a generated private key: there is nothing to rotate", holder.Name)
+	}
+	return nil
 }
 
 // versions are the newest versions of a client secret and of a generated private key; 0 where there is none.

@@ -48,22 +48,21 @@ func (f *format) addFlag(command *cobra.Command) {
 
 // write writes a value as YAML or JSON, or as readable writes it.
 func (f *format) write(out io.Writer, value any, readable func(io.Writer) error) error {
-	switch {
-	case *f == formatJSON:
+	if *f == formatTable {
+		return readable(out)
+	}
+	if *f == formatJSON {
 		encoder := json.NewEncoder(out)
 		encoder.SetEscapeHTML(false)
 		encoder.SetIndent("", "  ")
 		return encoder.Encode(value)
-	case *f == formatYAML:
-		text, err := yaml.Marshal(value)
-		if err != nil {
-			return fmt.Errorf("encode as YAML: %w", err)
-		}
-		_, err = out.Write(text)
-		return err
-	default:
-		return readable(out)
 	}
+	text, err := yaml.Marshal(value)
+	if err != nil {
+		return fmt.Errorf("encode as YAML: %w", err)
+	}
+	_, err = out.Write(text)
+	return err
 }
 
 // table is rows of cells, the first of which is the heading.
