@@ -46,7 +46,7 @@ interop-needs:
 ##@ Build
 
 .PHONY: build
-build: ## Build bin/kubemint
+build: ## Build bin/kubemint, and bin/kubectl-mint for kubectl mint
 	@echo "building bin/kubemint (about 2 minutes the first time, seconds later)"
 	@go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
 
