@@ -149,13 +149,24 @@ func makeMounts() error {
 			return fmt.Errorf("mount %s: %w", m.target, err)
 		}
 	}
-	// The kubelet changes settings of the whole machine's kernel; with KubeletInUserNamespace it takes a refusal.
-	for _, directory := range []string{"/proc/sys/kernel", "/proc/sys/vm"} {
-		if err := syscall.Mount(directory, directory, "", syscall.MS_BIND, ""); err != nil {
-			return fmt.Errorf("mount %s: %w", directory, err)
+	return maskKernelSettings()
+}
+
+// kernelSettings are those that a kubelet makes, of the whole machine.
+var kernelSettings = map[string]string{
+	"vm/overcommit_memory": "1", "vm/panic_on_oom": "0", "kernel/panic": "10", "kernel/panic_on_oops": "1",
+	"kernel/keys/root_maxkeys": "1000000", "kernel/keys/root_maxbytes": "25000000",
+}
+
+// maskKernelSettings has a kubelet find the settings as it wants them, so that it leaves the machine's alone.
+func maskKernelSettings() error {
+	for name, value := range kernelSettings {
+		file := filepath.Join("/run", strings.ReplaceAll(name, "/", "."))
+		if err := os.WriteFile(file, []byte(value+"\n"), 0o600); err != nil {
+			return err
 		}
-		if err := syscall.Mount("", directory, "", syscall.MS_BIND|syscall.MS_REMOUNT|syscall.MS_RDONLY, ""); err != nil {
-			return fmt.Errorf("make %s read-only: %w", directory, err)
+		if err := syscall.Mount(file, filepath.Join("/proc/sys", name), "", syscall.MS_BIND, ""); err != nil {
+			return fmt.Errorf("mask /proc/sys/%s: %w", name, err)
 		}
 	}
 	return nil
