@@ -29,7 +29,7 @@ func command(ctx context.Context, name string, args ...string) (string, error) {
 }
 
 func commandWithInput(ctx context.Context, input, name string, args ...string) (string, error) {
-	c := exec.CommandContext(ctx, name, args...) //nolint:gosec // The words are ours.
+	c := exec.CommandContext(ctx, name, args...)
 	var stdout, stderr bytes.Buffer
 	c.Stdin, c.Stdout, c.Stderr = strings.NewReader(input), &stdout, &stderr
 	if err := c.Run(); err != nil {
@@ -39,7 +39,7 @@ func commandWithInput(ctx context.Context, input, name string, args ...string) (
 }
 
 func (e *e2e) kubectl(ctx context.Context, args ...string) (string, error) {
-	return command(ctx, kubectlPath(), append([]string{"--kubeconfig=" + e.kubeconfig}, args...)...)
+	return command(ctx, kubectlPath(), args...)
 }
 
 // kubectlAll runs several commands of kubectl, until one fails.
@@ -69,7 +69,7 @@ func isFile(path string) bool {
 
 // helm runs Helm for the release kubemint.
 func (e *e2e) helm(ctx context.Context, args ...string) (string, error) {
-	return command(ctx, helmPath, append(args, "--kubeconfig="+e.kubeconfig, "--namespace="+namespace)...)
+	return command(ctx, helmPath, append(args, "--namespace="+namespace)...)
 }
 
 // apply applies one of the manifests.
@@ -82,7 +82,7 @@ func (e *e2e) apply(ctx context.Context, name string, values any) error {
 	if err := t.Execute(&manifest, values); err != nil {
 		return fmt.Errorf("make %s: %w", name, err)
 	}
-	_, err = commandWithInput(ctx, manifest.String(), kubectlPath(), "--kubeconfig="+e.kubeconfig, "apply", "--server-side", "-f", "-")
+	_, err = commandWithInput(ctx, manifest.String(), kubectlPath(), "apply", "--server-side", "-f", "-")
 	return err
 }
 

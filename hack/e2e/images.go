@@ -39,16 +39,16 @@ func chartBefore() string { return filepath.Join(directory, "before", "charts", 
 func buildImages(ctx context.Context, forNode bool) (i images, err error) {
 	say("Building images from the project: Kubemint, Kubemint as it was at %.7s, the workloads", before)
 	binaries := filepath.Join(directory, "binaries")
-	if err := errors.Join(os.RemoveAll(imagesDirectory()), os.MkdirAll(imagesDirectory(), 0o755), os.MkdirAll(binaries, 0o755)); err != nil { //nolint:gosec // Nothing in them is secret.
+	if err := errors.Join(os.RemoveAll(imagesDirectory()), os.MkdirAll(imagesDirectory(), 0o755), os.MkdirAll(binaries, 0o755)); err != nil {
 		return i, err
 	}
 	if err := extractBefore(ctx); err != nil {
 		return i, err
 	}
-	build := func(name, source, pkg string) string {
+	build := func(name, source, pkg string) string { // which is its version, too, so that no image is the same as another
 		path := filepath.Join(binaries, name)
 		if err == nil {
-			err = goBuild(ctx, source, pkg, path)
+			err = goBuild(ctx, source, pkg, name, path)
 		}
 		return path
 	}
@@ -93,7 +93,7 @@ func readImages() (i images, err error) {
 // extractBefore extracts the project as it was.
 func extractBefore(ctx context.Context) error {
 	target := filepath.Join(directory, "before")
-	if err := errors.Join(os.RemoveAll(target), os.MkdirAll(target, 0o755)); err != nil { //nolint:gosec // Nothing in it is secret.
+	if err := errors.Join(os.RemoveAll(target), os.MkdirAll(target, 0o755)); err != nil {
 		return err
 	}
 	archive := filepath.Join(directory, "before.tar")
@@ -105,12 +105,12 @@ func extractBefore(ctx context.Context) error {
 }
 
 // goBuild builds a static program as the Dockerfile does, for Linux wherever this is.
-func goBuild(ctx context.Context, source, pkg, output string) error {
+func goBuild(ctx context.Context, source, pkg, version, output string) error {
 	output, err := filepath.Abs(output)
 	if err != nil {
 		return err
 	}
-	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w", "-o", output, pkg) //nolint:gosec // The words are ours.
+	build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-ldflags", "-s -w -X main.version="+version, "-o", output, pkg)
 	build.Dir = source
 	build.Env = append(os.Environ(), "CGO_ENABLED=0", "GOOS=linux", "GOWORK=off")
 	if text, err := build.CombinedOutput(); err != nil {

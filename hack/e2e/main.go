@@ -57,7 +57,7 @@ func run(ctx context.Context) error {
 		return err
 	}
 	if kubeconfig != "" {
-		return runStory(ctx, &e2e{images: images, kubeconfig: kubeconfig})
+		return runStory(ctx, &e2e{images: images})
 	}
 	return sandbox.Run(ctx)
 }
@@ -86,5 +86,8 @@ func runWithNode(ctx context.Context) (err error) {
 	}
 	note("it is ready after %s; logs are in %s", time.Since(started).Round(time.Second), logs)
 	note("its network (CNI ptp) does not enforce NetworkPolicies; they are applied all the same, as another network would need them")
-	return runStory(ctx, &e2e{images: images, kubeconfig: n.Cluster.Kubeconfig(), apiServer: n.Cluster})
+	if err := errors.Join(os.Setenv("KUBECONFIG", n.Cluster.Kubeconfig()), os.Setenv("KUBECACHEDIR", "/run/kubectl-cache")); err != nil {
+		return err
+	}
+	return runStory(ctx, &e2e{images: images, apiServer: n.Cluster})
 }

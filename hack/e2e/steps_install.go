@@ -52,7 +52,8 @@ func (e *e2e) install(ctx context.Context) error {
 
 // helmInstall installs or upgrades to the chart, with an image that the nodes have.
 func (e *e2e) helmInstall(ctx context.Context, verb, chart string, i image.Image) error {
-	output, err := e.helm(ctx, verb, "kubemint", chart, "--set=replicas=2", "--set=image.repository="+i.Name, "--set-string=image.tag="+i.Tag)
+	output, err := e.helm(ctx, verb, "kubemint", chart, "--set=replicas=2",
+		"--set=image.repository="+i.Name, "--set-string=image.tag="+i.Tag, "--set=image.pullPolicy=Never")
 	if err == nil && !strings.Contains(output, "deployed") {
 		err = fmt.Errorf("helm %s says: %s", verb, output)
 	}

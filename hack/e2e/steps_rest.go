@@ -16,25 +16,28 @@ const (
 	maxCores  = 0.01
 )
 
-// deleteNamespace deletes the clients' namespace with all that is in it, which nothing must hold up.
-func (e *e2e) deleteNamespace(ctx context.Context) error {
+// deleteNamespaces deletes the clients' namespaces with all that is in them, which nothing must hold up.
+func (e *e2e) deleteNamespaces(ctx context.Context) error {
 	started := time.Now()
-	if _, err := e.kubectl(ctx, "delete", "namespace", "billing", "--timeout=2m"); err != nil {
+	if _, err := e.kubectl(ctx, "delete", "namespace", "billing", "crowd", "--timeout=5m"); err != nil {
 		return err
 	}
-	return e.figure(true, "a namespace with %d clients and their pods was gone after %.1f s", len(clients), time.Since(started).Seconds())
+	return e.figure(true, "namespaces with %d clients, their Secrets and pods were gone after %.1f s", len(clients)+crowd, time.Since(started).Seconds())
 }
 
 // measureAtRest measures what each replica takes when nobody asks it for anything.
 func (e *e2e) measureAtRest(ctx context.Context) error {
+	if _, err := e.kubectl(ctx, "delete", "pods", "-n", "billing", "--all"); err != nil {
+		return err
+	}
 	var manifest strings.Builder
 	for i := range crowd {
 		fmt.Fprintf(&manifest, "---\napiVersion: oauth.kubemint.dev/v1alpha1\nkind: OAuthClient\nmetadata: {name: client-%d, namespace: crowd}\nspec: {scopes: [\"invoices:read\"]}\n", i)
 	}
-	if _, err := commandWithInput(ctx, manifest.String(), kubectlPath(), "--kubeconfig="+e.kubeconfig, "create", "-f", "-"); err != nil {
+	if _, err := commandWithInput(ctx, manifest.String(), kubectlPath(), "create", "-f", "-"); err != nil {
 		return err
 	}
-	if _, err := e.kubectl(ctx, "wait", "-n", "crowd", "--for=condition=Ready", "oauthclients", "--all", "--timeout=5m"); err != nil {
+	if err := e.awaitCrowd(ctx); err != nil {
 		return err
 	}
 	if err := sleep(ctx, settle); err != nil {
@@ -60,8 +63,19 @@ func (e *e2e) measureAtRest(ctx context.Context) error {
 			return err
 		}
 	}
-	_, err = e.kubectl(ctx, "delete", "namespace", "crowd", "--timeout=5m")
-	return err
+	return nil
+}
+
+// awaitCrowd waits until all clients of the crowd are ready.
+func (e *e2e) awaitCrowd(ctx context.Context) error {
+	const path = `jsonpath={.items[*].status.conditions[?(@.type=="Ready")].status}`
+	return eventually(ctx, 5*time.Minute, func() error {
+		states, err := e.kubectl(ctx, "get", "oauthclients", "-n", "crowd", "-o", path)
+		if ready := strings.Count(states, "True"); err == nil && ready < crowd {
+			err = fmt.Errorf("%d of %d clients are ready", ready, crowd)
+		}
+		return err
+	})
 }
 
 // usage is what the kubelet says of a container, from its control group.

@@ -23,9 +23,8 @@ var helmPath = envOr("HELM", "helm")
 
 // e2e is what the steps share.
 type e2e struct {
-	images     images
-	kubeconfig string
-	apiServer  *localcluster.Cluster // whose API server can be stopped; nil where the cluster is somebody else's
+	images    images
+	apiServer *localcluster.Cluster // whose API server can be stopped; nil where the cluster is somebody else's
 
 	mine     bool // the namespaces are of this run
 	policies any  // the values of namespaces.yaml
@@ -51,11 +50,12 @@ func runStory(ctx context.Context, e *e2e) (err error) {
 		{"Client secrets rotate while they are used", e.rotate},
 		{"A pod that issues tokens is killed", e.killFollower},
 		{"The leader is killed", e.killLeader},
+		{"A process crashes", e.crash},
 		{"The API server is away for a minute", e.stopAPIServer},
-		{"A namespace with clients is deleted", e.deleteNamespace},
 		{"At rest, with 1,000 clients", e.measureAtRest},
 		{"helm uninstall", e.uninstall},
 		{fmt.Sprintf("helm upgrade from the chart and the image of %.7s", before), e.upgrade},
+		{"Namespaces with clients are deleted", e.deleteNamespaces},
 	} {
 		say("%s", step.title)
 		begun := time.Now()
@@ -147,7 +147,7 @@ func (e *e2e) apiServers(ctx context.Context) (addresses []string, port string, 
 // saveLogs keeps what somebody else's cluster says of a failure; those of our own node are files already.
 func (e *e2e) saveLogs(ctx context.Context) {
 	logs := filepath.Join(directory, "logs")
-	_ = os.MkdirAll(logs, 0o755) //nolint:gosec // Nothing in them is secret.
+	_ = os.MkdirAll(logs, 0o755)
 	for name, args := range map[string][]string{
 		"objects.txt":  {"get", "-A", "-o", "wide", "pods,services,endpointslices,oauthclients,resourceservers"},
 		"pods.txt":     {"describe", "pods", "-A"},

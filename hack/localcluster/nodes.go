@@ -21,7 +21,7 @@ var controllerManagerFlagsForNodes = []string{"--node-monitor-grace-period=5m"}
 
 // configureForNodes makes the API server treat kubelets and pods as other clusters do.
 func configureForNodes(server *envtest.APIServer) {
-	server.SecureServing.Address, server.SecureServing.Port = APIServerAddress, APIServerPort
+	server.Address, server.Port = APIServerAddress, APIServerPort
 	server.Configure().
 		Set("authorization-mode", "Node", "RBAC").
 		Set("enable-admission-plugins", "NodeRestriction").

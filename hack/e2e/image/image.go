@@ -68,7 +68,7 @@ func Write(directory string, spec Spec) (Image, error) {
 	if err != nil {
 		return Image{}, err
 	}
-	if err := os.WriteFile(image.Archive, archive, 0o644); err != nil { //nolint:gosec // Nothing in it is secret.
+	if err := os.WriteFile(image.Archive, archive, 0o644); err != nil {
 		return Image{}, fmt.Errorf("write the image %s: %w", spec.Name, err)
 	}
 	return image, nil

@@ -98,8 +98,8 @@ func (n *Node) makeDirectories(context.Context) (err error) {
 			return err
 		}
 	}
-	n.state = "/run/kubemint-e2e"                                                                             // in the sandbox's memory
-	return errors.Join(os.MkdirAll(filepath.Join(n.state, "cni"), 0o755), os.MkdirAll(n.options.Logs, 0o755)) //nolint:gosec // Pods' logs are read by other users.
+	n.state = "/run/kubemint-e2e" // in the sandbox's memory
+	return errors.Join(os.MkdirAll(filepath.Join(n.state, "cni"), 0o755), os.MkdirAll(n.options.Logs, 0o755))
 }
 
 func (n *Node) startControlPlane(ctx context.Context) (err error) {
@@ -119,15 +119,13 @@ func (n *Node) startContainerd(ctx context.Context) error {
 		return err
 	}
 	return n.await(ctx, containerd, func() error {
-		_, err := n.ctr(ctx, "version")
-		return err
+		return n.ctr(ctx, "version")
 	})
 }
 
-// importImages loads all images at once, two at a time would be no faster.
 func (n *Node) importImages(ctx context.Context) error {
 	for _, i := range append([]image.Image{n.options.Pause, n.options.CoreDNS}, n.options.Images...) {
-		if _, err := n.ctr(ctx, "images", "import", i.Archive); err != nil {
+		if err := n.ctr(ctx, "images", "import", i.Archive); err != nil {
 			return fmt.Errorf("import the image %s: %w", i.Reference(), err)
 		}
 	}
@@ -138,7 +136,7 @@ func (n *Node) startKubelet(context.Context) error {
 	if err := n.Cluster.UserKubeconfig(n.path("kubelet.kubeconfig"), "system:node:node", "system:nodes"); err != nil {
 		return err
 	}
-	// A container with DNS of its own would find no server in this.
+	// What CoreDNS asks about other domains: nobody.
 	if err := os.WriteFile(n.path("resolv.conf"), nil, 0o600); err != nil {
 		return err
 	}
@@ -219,13 +217,12 @@ func (n *Node) render(name string) (string, error) {
 func (n *Node) path(name string) string { return filepath.Join(n.state, name) }
 
 // ctr runs containerd's command line program, for the images and containers of Kubernetes.
-func (n *Node) ctr(ctx context.Context, args ...string) (string, error) {
+func (n *Node) ctr(ctx context.Context, args ...string) error {
 	command := exec.CommandContext(ctx, filepath.Join(n.options.Binaries, "ctr"), append([]string{"--namespace=k8s.io"}, args...)...)
-	output, err := command.CombinedOutput()
-	if err != nil {
-		return "", fmt.Errorf("ctr %s: %w: %s", args[0], err, output)
+	if output, err := command.CombinedOutput(); err != nil {
+		return fmt.Errorf("ctr %s: %w: %s", args[0], err, output)
 	}
-	return string(output), nil
+	return nil
 }
 
 // run starts one of the node's programs, with its log in a file of its name.
@@ -234,8 +231,9 @@ func (n *Node) run(name string, args ...string) (*program, error) {
 	if err != nil {
 		return nil, err
 	}
-	defer log.Close()                                                                    //nolint:errcheck // The program has its own.
-	command := exec.Command(filepath.Join(n.options.Binaries, name), args...)            //nolint:noctx,gosec // It runs until the sandbox ends.
+	defer log.Close() //nolint:errcheck // The program has its own.
+	// It runs until the sandbox ends.
+	command := exec.Command(filepath.Join(n.options.Binaries, name), args...)
 	command.Env = append(os.Environ(), "PATH="+n.options.Binaries+":"+os.Getenv("PATH")) // containerd looks for its shim there.
 	command.Stdout, command.Stderr = log, log
 	command.SysProcAttr = &syscall.SysProcAttr{Setpgid: true} // Ctrl-C is not for it.

@@ -12,7 +12,7 @@ type Report struct {
 	Counts *Counts   `json:"counts,omitempty"`
 }
 
-// Counts are of all requests since the pod's start.
+// Counts are of all requests since the pod's start, but for Slowest, which is of the last second.
 type Counts struct {
 	Tokens       int           `json:"tokens"`
 	FailedTokens int           `json:"failedTokens"`
@@ -22,7 +22,7 @@ type Counts struct {
 	Secret       string        `json:"secret"` // that was used last, as a fingerprint
 }
 
-// Plus adds counts of another pod, or of another time.
+// Plus adds the counts of another pod.
 func (c Counts) Plus(other Counts) Counts {
 	c.Tokens += other.Tokens
 	c.FailedTokens += other.FailedTokens
@@ -34,7 +34,9 @@ func (c Counts) Plus(other Counts) Counts {
 
 // Minus leaves out what was counted before.
 func (c Counts) Minus(before Counts) Counts {
-	before.Tokens, before.FailedTokens = -before.Tokens, -before.FailedTokens
-	before.Calls, before.FailedCalls = -before.Calls, -before.FailedCalls
-	return c.Plus(before)
+	c.Tokens -= before.Tokens
+	c.FailedTokens -= before.FailedTokens
+	c.Calls -= before.Calls
+	c.FailedCalls -= before.FailedCalls
+	return c
 }

@@ -179,7 +179,7 @@ func makeNetwork(addresses Addresses) error {
 		commands = append(commands, []string{"address", "add", address, "dev", "lo"})
 	}
 	for _, args := range commands {
-		if output, err := exec.Command("ip", args...).CombinedOutput(); err != nil { //nolint:noctx // It takes a moment.
+		if output, err := exec.Command("ip", args...).CombinedOutput(); err != nil {
 			return fmt.Errorf("ip %s: %w: %s", strings.Join(args, " "), err, output)
 		}
 	}

@@ -38,13 +38,13 @@ func main() {
 	rate := flag.Int("rate", 5, "token requests a second")
 	flag.Parse()
 
-	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
-	defer stop()
 	w := &worker{proof: proofs[*proof], directory: *directory, identity: *identity, api: *api}
 	if w.proof == nil {
 		log.Fatalf("-proof=%s: use files, environment or service-account", *proof)
 	}
+	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
 	w.run(ctx, *rate)
+	stop()
 }
 
 // credentials are what a request for a token needs.
@@ -104,6 +104,7 @@ func (w *worker) run(ctx context.Context, rate int) {
 		case <-line.C:
 			w.mutex.Lock()
 			write(report.Report{Counts: &w.counts})
+			w.counts.Slowest = 0
 			w.mutex.Unlock()
 		case <-next.C:
 			number++
@@ -159,7 +160,7 @@ func requestToken(client *http.Client, c credentials) (string, error) {
 	for name, values := range c.form {
 		form[name] = values
 	}
-	request, err := http.NewRequest(http.MethodPost, c.tokenURL, strings.NewReader(form.Encode())) //nolint:noctx // The client has a timeout.
+	request, err := http.NewRequest(http.MethodPost, c.tokenURL, strings.NewReader(form.Encode()))
 	if err != nil {
 		return "", err
 	}
@@ -181,7 +182,7 @@ func requestToken(client *http.Client, c credentials) (string, error) {
 
 // call shows the token to the API, which verifies it.
 func call(api, token string) error {
-	request, err := http.NewRequest(http.MethodGet, api, http.NoBody) //nolint:noctx // The client has a timeout.
+	request, err := http.NewRequest(http.MethodGet, api, http.NoBody)
 	if err != nil {
 		return err
 	}
