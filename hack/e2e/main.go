@@ -9,7 +9,6 @@ import (
 	"errors"
 	"fmt"
 	"os"
-	"os/exec"
 	"os/signal"
 	"path/filepath"
 	"syscall"
@@ -28,15 +27,13 @@ func main() {
 	log.SetLogger(logr.Discard()) // envtest's, which would complain of having none.
 	err := run(ctx)
 	stop()
-	var exit *exec.ExitError
-	switch {
-	case err == nil:
-	case errors.As(err, &exit) && !sandbox.Inside():
-		os.Exit(1) // What went wrong inside was said there.
-	default:
-		fmt.Fprintf(os.Stderr, "\ne2e: %v\n", err)
-		os.Exit(1)
+	if err == nil {
+		return
 	}
+	if !errors.Is(err, sandbox.ErrInside) {
+		fmt.Fprintf(os.Stderr, "\ne2e: %v\n", err)
+	}
+	os.Exit(1)
 }
 
 // directory is for images, and for logs, which stay.

@@ -23,6 +23,9 @@ const stage = "KUBEMINT_E2E_STAGE"
 // CgroupRoot is the control group below which containers are to be. The kernel does not remove those of a namespace, so Run does.
 const CgroupRoot = "kubemint-e2e"
 
+// ErrInside is that of a program that failed in the sandbox, and said why.
+var ErrInside = errors.New("it failed in the sandbox")
+
 // scratch are directories that are empty in the sandbox, and in memory: a node's programs write there.
 var scratch = []string{"/run", "/var/lib", "/var/log"}
 
@@ -83,7 +86,15 @@ func Run(ctx context.Context) error {
 	}
 	command.Cancel = func() error { return command.Process.Signal(syscall.SIGTERM) }
 	command.WaitDelay = time.Minute
-	return errors.Join(command.Run(), removeCgroups())
+	err = command.Run()
+	var exit *exec.ExitError
+	if errors.As(err, &exit) {
+		err = ErrInside
+	}
+	if left := removeCgroups(); left != nil {
+		return left
+	}
+	return err
 }
 
 // initialize makes the sandbox, runs this program in it, and returns its exit status.

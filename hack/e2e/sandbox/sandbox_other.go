@@ -11,6 +11,9 @@ import (
 // CgroupRoot is the control group below which containers are to be.
 const CgroupRoot = "kubemint-e2e"
 
+// ErrInside is that of a program that failed in the sandbox, and said why.
+var ErrInside = errors.New("it failed in the sandbox")
+
 // Addresses of the sandbox's loopback interface, with their networks.
 type Addresses []string
 
