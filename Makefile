@@ -32,7 +32,7 @@ test: controlplane build $(HELM) ## Run all tests, against a real API server
 	go test -timeout 20m ./...
 
 .PHONY: e2e
-e2e: $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (8 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
+e2e: $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (5 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
 	@go build -o $(BIN)/kubemint-e2e ./hack/e2e && HELM=$(HELM) $(BIN)/kubemint-e2e
 
 .PHONY: e2e-node

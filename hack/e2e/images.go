@@ -17,7 +17,7 @@ import (
 const before = "2cbda673365a5669b3cadaa816c1d5c0f7cb27c3"
 
 // maxImageSize is what Kubemint's image may have at most.
-const maxImageSize = 60 << 20
+const maxImageSize = 60_000_000
 
 // images are all that the test runs; Pause and CoreDNS with a node of its own only.
 type images struct {
@@ -72,7 +72,7 @@ func buildImages(ctx context.Context, forNode bool) (i images, err error) {
 	}
 	note("the image %s has %.1f MB, %s", i.Kubemint.Reference(), megabytes(i.Kubemint.Size), i.Kubemint.Archive)
 	if i.Kubemint.Size > maxImageSize {
-		return i, fmt.Errorf("the image of Kubemint is larger than %d MB: see what `go version -m %s` lists that it need not", maxImageSize>>20, filepath.Join(binaries, "kubemint"))
+		return i, fmt.Errorf("the image of Kubemint is larger than %d MB: see what `go version -m %s` lists that it need not", maxImageSize/1_000_000, filepath.Join(binaries, "kubemint"))
 	}
 	content, err := json.Marshal(i)
 	if err != nil {

@@ -65,7 +65,7 @@ func runStory(ctx context.Context, e *e2e) (err error) {
 		fmt.Printf("  %.1f s\n", time.Since(begun).Seconds())
 	}
 	say("All steps did what they should, in %.0f s", time.Since(started).Seconds())
-	fmt.Println("  " + strings.Join(e.figures, "\n  "))
+	fmt.Printf("  the image: %.1f MB (promised: less than 60)\n  %s\n", megabytes(e.images.Kubemint.Size), strings.Join(e.figures, "\n  "))
 	return nil
 }
 
