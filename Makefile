@@ -35,6 +35,14 @@ test: controlplane build $(HELM) $(HELM_UNITTEST) ## Run all tests, against a re
 	go test -timeout 20m ./...
 	$(HELM_UNITTEST) --strict charts/kubemint
 
+.PHONY: e2e
+e2e: $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (5 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
+	@go build -o $(BIN)/kubemint-e2e ./hack/e2e && HELM=$(HELM) $(BIN)/kubemint-e2e
+
+.PHONY: e2e-node
+e2e-node: controlplane
+	@hack/node/needs.sh $(BIN)/node && hack/node/build.sh $(BIN)/node
+
 .PHONY: interop
 interop: interop-needs controlplane build $(PROMETHEUS) $(NODE_MODULES) ## Run real OAuth clients and token verifiers against it (75 s, 4 minutes more the first time; needs curl, node, npm)
 	@go build -o $(BIN)/kubemint-interop ./hack/interop && $(BIN)/kubemint-interop -prometheus $(PROMETHEUS)

@@ -57,7 +57,7 @@ func (c *Cluster) controllerManagerFlags(port int) ([]string, error) {
 	if err := os.WriteFile(authority, c.config.CAData, 0o600); err != nil {
 		return nil, fmt.Errorf("write the API server's CA certificate: %w", err)
 	}
-	return []string{
+	flags := []string{
 		"--kubeconfig=" + c.Kubeconfig(),
 		"--leader-elect=false", // it is alone, and need not exit in an outage of the API server
 		"--bind-address=127.0.0.1",
@@ -69,7 +69,11 @@ func (c *Cluster) controllerManagerFlags(port int) ([]string, error) {
 		// collection and the deletion of namespaces come in batches.
 		"--kube-api-qps=1000",
 		"--kube-api-burst=2000",
-	}, nil
+	}
+	if c.options.Nodes {
+		flags = append(flags, controllerManagerFlagsForNodes...)
+	}
+	return flags, nil
 }
 
 // watch waits for the end of a started command in the background, so that nobody else has to.

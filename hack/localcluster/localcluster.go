@@ -1,6 +1,7 @@
 // Package localcluster starts a real Kubernetes control plane on this machine: etcd and kube-apiserver through
 // controller-runtime's envtest and, where asked for, kube-controller-manager beside them. Tests, benchmarks and the demo
-// run against it, because an API server cannot be imitated well enough to trust the imitation. There are no nodes.
+// run against it, because an API server cannot be imitated well enough to trust the imitation. There are no nodes; hack/e2e
+// adds one.
 package localcluster
 
 import (
@@ -40,6 +41,9 @@ type Options struct {
 	// AuthenticationConfig starts kube-apiserver with an authentication configuration that trusts no issuer of tokens yet,
 	// so that SetAuthenticationConfig can change it later.
 	AuthenticationConfig bool
+
+	// Nodes prepares the cluster for nodes, at APIServerAddress.
+	Nodes bool
 
 	// CRDs are directories of custom resource definitions. They are installed before kube-controller-manager starts,
 	// because its garbage collector looks for new kinds only every 30 seconds.
@@ -159,6 +163,9 @@ func (c *Cluster) configureAPIServer() error {
 	// Without this, a stop waits a whole minute for watches to end by themselves, which they do not.
 	server.Configure().Set("shutdown-watch-termination-grace-period", "5s")
 	c.environment.ControlPlane.APIServer = server
+	if c.options.Nodes {
+		configureForNodes(server)
+	}
 	if !c.options.AuthenticationConfig {
 		return nil
 	}
