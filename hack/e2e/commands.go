@@ -105,8 +105,7 @@ func (e *e2e) reports(ctx context.Context, pod string, arguments ...string) ([]r
 
 // eventually tries until it succeeds, for as long as patience lasts.
 func eventually(ctx context.Context, patience time.Duration, try func() error) error {
-	ctx, cancel := context.WithTimeout(ctx, patience)
-	defer cancel()
+	enough := time.After(patience)
 	for {
 		err := try()
 		if err == nil {
@@ -114,6 +113,8 @@ func eventually(ctx context.Context, patience time.Duration, try func() error) e
 		}
 		select {
 		case <-ctx.Done():
+			return ctx.Err()
+		case <-enough:
 			return fmt.Errorf("after %s still: %w", patience, err)
 		case <-time.After(200 * time.Millisecond):
 		}
