@@ -32,8 +32,8 @@ demo: controlplane build ## Show the whole road on a local control plane: apply,
 
 .PHONY: test
 test: controlplane build $(HELM) $(HELM_UNITTEST) ## Run all tests, against a real API server
-	go test -timeout 20m ./...
 	$(HELM_UNITTEST) --strict charts/kubemint
+	go test -timeout 20m ./...
 
 .PHONY: e2e
 e2e: $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (5 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
