@@ -85,7 +85,7 @@ func TestClientAuthentication(t *testing.T) {
 	})
 }
 
-// A23: while there are two secrets, both are right. Until when there are two is the controller's to decide.
+// A23: while there are two secrets, both are right, until the second at which the one from before ends.
 func TestA23PreviousSecret(t *testing.T) {
 	previous, current := credential.Generate(), credential.Generate()
 	s := start(t, newCluster(t, nil))
@@ -98,6 +98,20 @@ func TestA23PreviousSecret(t *testing.T) {
 	s.run(t, []row{
 		{"A23 current secret after the overlap", post(grantType).as("billing.rotating", current), issued},
 		{"A23 previous secret after the overlap", post(grantType).as("billing.rotating", previous), uniform401},
+	})
+	// The edge, to the second, by the server's clock.
+	ending := func(at int64) {
+		s.change(func() {
+			client := s.add("billing.rotating", current, previous)
+			client.Credentials[1].Expires = at
+		})
+	}
+	ending(noon.Unix() + 1)
+	s.run(t, []row{{"A23 previous secret a second before its end", post(grantType).as("billing.rotating", previous), issued}})
+	ending(noon.Unix())
+	s.run(t, []row{
+		{"A23 previous secret at its end", post(grantType).as("billing.rotating", previous), uniform401},
+		{"A23 current secret then", post(grantType).as("billing.rotating", current), issued},
 	})
 }
 
