@@ -63,12 +63,13 @@ func TestGeneratedKeysOfTheOwnSecret(t *testing.T) {
 		secret *corev1.Secret
 		want   []string
 	}{
-		"its own":                 {withKeys("s", worker, key), []string{key.ID()}},
-		"and the one before":      {withKeys("s", worker, key, former), []string{key.ID(), former.ID()}},
-		"L4 of another":           {withKeys("s", stranger, key), nil},
-		"L4 of nobody":            {withKeys("s", nil, key), nil},
-		"a record that is spoilt": {spoilt, nil},
-		"a key that is none":      {noPoint, nil},
+		"its own":                        {withKeys("s", worker, key), []string{key.ID()}},
+		"and the one before":             {withKeys("s", worker, key, former), []string{key.ID(), former.ID()}},
+		"L4 of another":                  {withKeys("s", stranger, key), nil},
+		"L4 of a former one of its name": {withKeys("s", keyed("worker", "0"), key), nil},
+		"L4 of nobody":                   {withKeys("s", nil, key), nil},
+		"a record that is spoilt":        {spoilt, nil},
+		"a key that is none":             {noPoint, nil},
 	} {
 		t.Run(name, func(t *testing.T) {
 			c := newClients(consent.Policy{}, newResourceServers())
