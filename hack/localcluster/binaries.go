@@ -87,7 +87,7 @@ func (c *Cluster) leashed(name string) (string, error) {
 		return path, nil
 	}
 	script := filepath.Join(c.state, name+".sh")
-	content := fmt.Sprintf("#!/bin/sh\nexec setpriv --pdeathsig KILL %s \"$@\"\n", shellQuote(path))
+	content := fmt.Sprintf("#!/bin/sh\nexec nice -n %d setpriv --pdeathsig KILL %s \"$@\"\n", c.options.Niceness, shellQuote(path))
 	if err := os.WriteFile(script, []byte(content), 0o700); err != nil {
 		return "", fmt.Errorf("write the script that runs %s: %w", name, err)
 	}

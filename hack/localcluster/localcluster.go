@@ -45,6 +45,9 @@ type Options struct {
 	// Nodes prepares the cluster for nodes, at APIServerAddress.
 	Nodes bool
 
+	// Niceness lets the control plane give way to this process, the more the greater it is, up to 19 (nice(1)). It takes Linux.
+	Niceness int
+
 	// CRDs are directories of custom resource definitions. They are installed before kube-controller-manager starts,
 	// because its garbage collector looks for new kinds only every 30 seconds.
 	CRDs []string

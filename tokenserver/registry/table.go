@@ -152,14 +152,11 @@ func (t *table) all() iter.Seq[known] {
 	}
 }
 
-// entries goes through those clients whose uses of client secrets look as if they were wanted.
-func (t *table) entries(wanted func(uses) bool) iter.Seq[*grant.Client] {
-	return func(yield func(*grant.Client) bool) {
+// allUses goes through the identifiers, each with the uses of its client secrets.
+func (t *table) allUses() iter.Seq2[string, uses] {
+	return func(yield func(string, uses) bool) {
 		for _, r := range t.rows {
-			if r.text == "" || !wanted(r.uses) {
-				continue
-			}
-			if entry := t.entry(r); entry != nil && !yield(entry) {
+			if r.text != "" && !yield(idOf(r.text), r.uses) {
 				return
 			}
 		}

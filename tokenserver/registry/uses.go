@@ -43,6 +43,9 @@ func tellingOf(entry *grant.Client) telling {
 	return otherwise
 }
 
+// turn returns how many of so many that are due together are told at a time.
+func (t telling) turn(due int) int { return max(t.atLeast, due/int(t.within/lookForUses)) }
+
 // keepTellingUses tells uses until the context ends.
 func (r *Registry) keepTellingUses(ctx context.Context) {
 	ticker := time.NewTicker(lookForUses)
@@ -52,48 +55,80 @@ func (r *Registry) keepTellingUses(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			r.TellUses(ctx)
+			r.tellUses(ctx, lookForUses/2)
 		}
 	}
 }
 
 // TellUses reports in the status of OAuthClients when their client secrets were last used, where nobody has lately: of so many that all
 // have their turn in time. Run does so all the time.
-func (r *Registry) TellUses(ctx context.Context) {
+func (r *Registry) TellUses(ctx context.Context) { r.tellUses(ctx, 0) }
+
+// tellUses spreads the writes over a time: all at once, they would be in the way of token requests.
+func (r *Registry) tellUses(ctx context.Context, over time.Duration) {
 	for how, untold := range r.clients.withUntoldUses() {
-		count := min(len(untold), max(how.atLeast, len(untold)/int(how.within/lookForUses)))
-		for _, entry := range untold[:count] {
+		for _, entry := range untold {
 			if err := r.tellUse(ctx, entry, how.after); err != nil {
 				if ctx.Err() == nil {
 					r.log.Warn("last use of client secrets not reported, trying again later", "client", entry.ID, "error", err)
 				}
 				return // What stands in the way of one, stands in the way of all.
 			}
+			select {
+			case <-ctx.Done():
+				return
+			case <-time.After(over / time.Duration(len(untold))):
+			}
 		}
 	}
 }
 
-// withUntoldUses returns the clients of which a secret, a key or a way to prove who they are was used long enough after the last use that
-// the status tells of.
+// withUntoldUses returns those clients whose turn it is, of which a secret, a key or a way to prove who they are was used long enough after
+// the last use that the status tells of.
 func (c *clients) withUntoldUses() map[telling][]*grant.Client {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
 	untold := map[telling][]*grant.Client{}
-	note := func(entry *grant.Client) {
-		how := tellingOf(entry)
-		if anyUntold(secretUses(entry), how.after) || anyUntold(keyUses(entry), how.after) || methodUntold(entry, how.after) {
-			untold[how] = append(untold[how], entry)
-		}
-	}
-	for id := range c.proofs {
-		note(c.entry(id))
-	}
-	for entry := range c.table.entries(mayBeUntold) {
-		if c.proofs[entry.ID] == nil {
-			note(entry)
+	for how, ids := range c.mayHaveUntoldUses() {
+		for _, id := range ids {
+			if entry := c.entry(id); entry != nil && isUntoldOf(entry, how.after) {
+				untold[how] = append(untold[how], entry)
+			}
+			if len(untold[how]) == how.turn(len(ids)) {
+				break
+			}
 		}
 	}
 	return untold
+}
+
+// mayHaveUntoldUses returns the identifiers of clients that are worth a closer look, which is made of no more than take their turn.
+func (c *clients) mayHaveUntoldUses() map[telling][]string {
+	ids := map[telling][]string{}
+	for id := range c.proofs {
+		entry := c.entry(id)
+		if entry == nil {
+			continue
+		}
+		if how := tellingOf(entry); isUntoldOf(entry, how.after) {
+			ids[how] = append(ids[how], id)
+		}
+	}
+	for id, u := range c.table.allUses() {
+		how := otherwise
+		if len(u.rest) > 0 {
+			how = whileRotating
+		}
+		if c.proofs[id] == nil && mayBeUntold(u, how.after) {
+			ids[how] = append(ids[how], id)
+		}
+	}
+	return ids
+}
+
+// isUntoldOf reports whether a use by a client is worth a write.
+func isUntoldOf(entry *grant.Client, after time.Duration) bool {
+	return anyUntold(secretUses(entry), after) || anyUntold(keyUses(entry), after) || methodUntold(entry, after)
 }
 
 // versionUse is the use of one version of a client secret or a private key.
@@ -134,13 +169,8 @@ func anyUntold(uses []versionUse, after time.Duration) bool {
 	return isUntold(last, told, after)
 }
 
-// mayBeUntold reports whether a use may be worth telling of, so that not all clients are looked at more closely. What is untold of a
-// client is so of the one of its secrets that was used last.
-func mayBeUntold(u uses) bool {
-	after := whileRotating.after
-	if len(u.rest) == 0 {
-		after = otherwise.after
-	}
+// mayBeUntold reports whether a use may be worth telling of. What is untold of a client is so of the one of its secrets that was used last.
+func mayBeUntold(u uses, after time.Duration) bool {
 	for use := range u.all() {
 		if isUntold(use.Last(), use.Told.Load(), after) {
 			return true

@@ -1,7 +1,9 @@
 package registry
 
 import (
+	"fmt"
 	"slices"
+	"strconv"
 	"testing"
 	"time"
 
@@ -126,6 +128,25 @@ func TestNoteUses(t *testing.T) {
 				t.Error("and once more")
 			}
 		})
+	}
+}
+
+// Of many that are due together no more are told at a time than there must be so that all have their turn in time.
+func TestUntoldUsesByTurns(t *testing.T) {
+	for _, test := range []struct{ clients, turn int }{{9, 9}, {30, 10}, {10_800, 10}, {43_200, 20}} {
+		c := newClients(consent.Policy{}, newResourceServers())
+		for i := range test.clients {
+			owner := oauthClient(fmt.Sprintf("asks-%d", i), types.UID(strconv.Itoa(i)), "read")
+			c.set(owner)
+			s := secret("billing", owner.Name, owner, "value")
+			s.Annotations = map[string]string{v1alpha1.AnnotationCredentials: credential.Record{
+				Present: credential.Version{Number: 1, Digest: credential.DigestOf("value"), Created: noon}}.String()}
+			c.setSecret(s)
+			c.get("billing." + owner.Name).Credentials[0].Use.Mark(noon)
+		}
+		if got := c.withUntoldUses()[otherwise]; len(got) != test.turn {
+			t.Errorf("%d of %d at a time, want %d", len(got), test.clients, test.turn)
+		}
 	}
 }
 

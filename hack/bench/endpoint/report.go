@@ -51,6 +51,9 @@ func (r results) report(b *bench, kubernetes string) error {
 
 	fmt.Printf("\n99th percentile at %s, half of what the floor can do: %.2f of the floor's (%.2f ms, %.2f ms)\n", r.latency.name,
 		r.latency.ratio(p99), r.latency.kubemint.median(p99)/1000, r.latency.bar.median(p99)/1000)
+	if !mayBeRealTime() {
+		fmt.Println("  (with whatever else the machine did: to leave it out takes root)")
+	}
 	broken.keep("p99", r.latency.ratio(p99), maxLatency)
 
 	fmt.Printf("\nRequests that get no token, over those that get one\n")

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime/debug"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -23,8 +24,8 @@ type Plan struct {
 	// Connections is how many there are at once.
 	Connections int
 	Duration    time.Duration
-	// Rate is requests a second, each sent at its time whether or not those before have been answered; 0 means that each
-	// connection sends one after the other.
+	// Rate is requests a second on average, each due at a time of its own whether or not those before have been answered; 0 means that
+	// each connection sends one after the other.
 	Rate float64
 	// NewConnections opens one for every request; Resume lets it take up the TLS session of the one before.
 	NewConnections, Resume bool
@@ -57,6 +58,9 @@ func Run(plan Plan) (Result, error) {
 	}
 	g.begin = time.Now()
 	g.end = g.begin.Add(plan.Duration)
+	if plan.Rate > 0 {
+		g.due = g.arrivals()
+	}
 	each(workers, (*worker).run)
 	return g.result(workers)
 }
@@ -70,8 +74,14 @@ func each(workers []*worker, do func(*worker)) {
 	group.Wait()
 }
 
+// maxMemory is from where on Serve collects garbage after all, in bytes.
+const maxMemory = 1 << 30
+
 // Serve carries out the plan that it reads, and writes the result.
 func Serve(in io.Reader, out io.Writer) error {
+	// It lives for seconds: a garbage collection of its own would be measured, and not the server.
+	debug.SetGCPercent(-1)
+	debug.SetMemoryLimit(maxMemory)
 	var plan Plan
 	if err := json.NewDecoder(in).Decode(&plan); err != nil {
 		return fmt.Errorf("read the plan: %w", err)
@@ -89,21 +99,30 @@ type generator struct {
 	tls        *tls.Config
 	begin, end time.Time
 	sent       atomic.Int64
+	// due is when the requests are due where the rate is fixed, and dueErr why it ended early.
+	due    <-chan time.Time
+	dueErr error
 }
 
 // next returns the number of the next request and when it is due; false at the end.
 func (g *generator) next() (number int, due time.Time, more bool) {
-	number = int(g.sent.Add(1) - 1)
-	due = time.Now()
-	if g.Rate > 0 {
-		due = g.begin.Add(time.Duration(float64(number) / g.Rate * float64(time.Second)))
-		time.Sleep(time.Until(due))
+	if g.due != nil {
+		due, more = <-g.due
+	} else {
+		due = time.Now()
+		more = due.Before(g.end)
 	}
-	return number, due, due.Before(g.end)
+	if !more {
+		return 0, due, false
+	}
+	return int(g.sent.Add(1) - 1), due, true
 }
 
 func (g *generator) result(workers []*worker) (Result, error) {
 	r := Result{Elapsed: time.Since(g.begin), Statuses: map[int]int{}}
+	if g.dueErr != nil {
+		return r, g.dueErr
+	}
 	var latencies []time.Duration
 	for _, w := range workers {
 		if w.err != nil {
