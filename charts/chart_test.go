@@ -217,6 +217,10 @@ func TestArguments(t *testing.T) {
 			[]string{"tls.mode=files", "tls.secretName=kubemint-tls", "tls.caKey=ca.crt"},
 			strings.Replace(unchanged, "managed", "files --tls-cert-file=/etc/kubemint/tls/tls.crt --tls-key-file=/etc/kubemint/tls/tls.key --ca-file=/etc/kubemint/tls/ca.crt", 1),
 		},
+		"certificate by cert-manager": {
+			[]string{"tls.mode=cert-manager", "tls.certManager.issuerRef.name=ca", "tls.caKey=ca.crt", "tls.hosts={id.example.com}"},
+			strings.Replace(unchanged, "managed", "files --tls-cert-file=/etc/kubemint/tls/tls.crt --tls-key-file=/etc/kubemint/tls/tls.key --ca-file=/etc/kubemint/tls/ca.crt", 1),
+		},
 		"CA of clients": {
 			[]string{"tls.clientCA.secretName=clients-ca"},
 			strings.Replace(unchanged, "managed", "managed --client-ca-file=/etc/kubemint/client-ca/ca.crt", 1),
@@ -421,7 +425,7 @@ func TestRefused(t *testing.T) {
 		"issuer with a query":    {[]string{"issuer.url=https://id.example.com?team=a"}, "at '/issuer/url'"},
 		"signing algorithm":      {[]string{"signing.algorithm=EdDSA"}, "value must be one of 'ES256', 'RS256'"},
 		"signing key rotation":   {[]string{"signing.rotation=23h"}, "at '/signing/rotation'"},
-		"TLS mode":               {[]string{"tls.mode=off"}, "value must be one of 'managed', 'files', 'disabled'"},
+		"TLS mode":               {[]string{"tls.mode=off"}, "value must be one of 'managed', 'cert-manager', 'files', 'disabled'"},
 		"host with a port":       {[]string{"tls.hosts={id.example.com:443}"}, "at '/tls/hosts/0'"},
 		"pods to watch":          {[]string{"watchPods=all"}, "at '/watchPods'"},
 		"workers":                {[]string{"workers=0"}, "minimum: got 0, want 1"},
@@ -432,8 +436,10 @@ func TestRefused(t *testing.T) {
 		"digest":                 {[]string{"image.digest=0123456789abcdef"}, "does not match pattern '^(sha256:"},
 		"service port":           {[]string{"service.port=0"}, "minimum: got 0, want 1"},
 		"files without a Secret": {[]string{"tls.mode=files"}, "tls.mode=files needs tls.secretName: name a Secret"},
-		"Secret without files":   {[]string{"tls.secretName=kubemint-tls"}, "set tls.mode=files, or leave them out"},
-		"CA key without files":   {[]string{"tls.caKey=ca.crt"}, "set tls.mode=files, or leave them out"},
+		"Secret without files":   {[]string{"tls.secretName=kubemint-tls"}, "set tls.mode=files, or leave it out"},
+		"CA key without files":   {[]string{"tls.caKey=ca.crt"}, "set tls.mode=files or cert-manager, or leave it out"},
+		"Certificate by nobody":  {[]string{"tls.mode=cert-manager"}, "tls.mode=cert-manager needs tls.certManager.issuerRef.name"},
+		"Certificate for nobody": {[]string{"tls.certManager.issuerRef.name=ca"}, "set tls.mode=cert-manager, or leave it out"},
 		"hosts of a certificate that is not managed": {
 			[]string{"tls.mode=files", "tls.secretName=kubemint-tls", "tls.hosts={id.example.com}"}, "tls.hosts does not go with tls.mode=files",
 		},

@@ -77,9 +77,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/* The Secret with the token endpoint's certificate, where it is not Kubemint's own. */}}
+{{- define "kubemint.tlsSecret" -}}
+{{- if eq .Values.tls.mode "cert-manager" }}
+{{- printf "%s-tls" (include "kubemint.fullname" .) }}
+{{- else }}
+{{- .Values.tls.secretName }}
+{{- end }}
+{{- end }}
+
 {{/* The volumes of the pods, each mounted below /etc/kubemint by its name. */}}
 {{- define "kubemint.volumes" -}}
-{{- with .Values.tls.secretName }}
+{{- with include "kubemint.tlsSecret" . }}
 - name: tls
   secret:
     secretName: {{ . | quote }}
@@ -122,11 +131,20 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- if and (eq .mode "files") (not .secretName) }}
 {{- fail "tls.mode=files needs tls.secretName: name a Secret of type kubernetes.io/tls in the release's namespace" }}
 {{- end }}
-{{- if and (ne .mode "files") (or .secretName .caKey) }}
-{{- fail (printf "tls.secretName and tls.caKey do not go with tls.mode=%s: set tls.mode=files, or leave them out" .mode) }}
+{{- if and (eq .mode "cert-manager") (not .certManager.issuerRef.name) }}
+{{- fail "tls.mode=cert-manager needs tls.certManager.issuerRef.name: name a ClusterIssuer, or an Issuer in the release's namespace" }}
 {{- end }}
-{{- if and (ne .mode "managed") .hosts }}
-{{- fail (printf "tls.hosts does not go with tls.mode=%s: it is for the managed certificate; leave it out" .mode) }}
+{{- if and (ne .mode "cert-manager") .certManager.issuerRef.name }}
+{{- fail (printf "tls.certManager does not go with tls.mode=%s: set tls.mode=cert-manager, or leave it out" .mode) }}
+{{- end }}
+{{- if and (ne .mode "files") .secretName }}
+{{- fail (printf "tls.secretName does not go with tls.mode=%s: set tls.mode=files, or leave it out" .mode) }}
+{{- end }}
+{{- if and .caKey (not (has .mode (list "files" "cert-manager"))) }}
+{{- fail (printf "tls.caKey does not go with tls.mode=%s: set tls.mode=files or cert-manager, or leave it out" .mode) }}
+{{- end }}
+{{- if and .hosts (not (has .mode (list "managed" "cert-manager"))) }}
+{{- fail (printf "tls.hosts does not go with tls.mode=%s: it is for a certificate that is made here; leave it out" .mode) }}
 {{- end }}
 {{- if and .clientCA.secretName .clientCA.configMapName }}
 {{- fail "tls.clientCA.secretName and tls.clientCA.configMapName are two places for one bundle: name one" }}

@@ -15,11 +15,11 @@
 {{- end }}
 - --signing-algorithm={{ .Values.signing.algorithm }}
 - --signing-key-rotation={{ .Values.signing.rotation }}
-- --tls-mode={{ .Values.tls.mode }}
-{{- with .Values.tls.hosts }}
-- --tls-hosts={{ join "," . }}
+- --tls-mode={{ ternary "files" .Values.tls.mode (eq .Values.tls.mode "cert-manager") }}
+{{- if and .Values.tls.hosts (eq .Values.tls.mode "managed") }}
+- --tls-hosts={{ join "," .Values.tls.hosts }}
 {{- end }}
-{{- if .Values.tls.secretName }}
+{{- if include "kubemint.tlsSecret" . }}
 - --tls-cert-file=/etc/kubemint/tls/tls.crt
 - --tls-key-file=/etc/kubemint/tls/tls.key
 {{- end }}
