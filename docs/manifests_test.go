@@ -38,7 +38,7 @@ func TestManifests(t *testing.T) {
 			}
 		}
 	}
-	if manifests < 20 {
+	if manifests < 10 {
 		t.Errorf("only %d manifests were found", manifests)
 	}
 }
