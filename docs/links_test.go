@@ -69,6 +69,23 @@ func TestIndex(t *testing.T) {
 	}
 }
 
+// Tests that a page names are there, so that what it says is still proved.
+func TestNamedTests(t *testing.T) {
+	there := map[string]bool{}
+	for _, file := range files(t, func(name string) bool { return strings.HasSuffix(name, "_test.go") }) {
+		for _, found := range regexp.MustCompile(`(?m)^func (Test\w+)\(`).FindAllStringSubmatch(read(t, file), -1) {
+			there[found[1]] = true
+		}
+	}
+	for file := range pages(t) {
+		for _, name := range regexp.MustCompile(`\bTest[A-Z]\w+`).FindAllString(read(t, file), -1) {
+			if !there[name] {
+				t.Errorf("%s names %s, which is not there", file, name)
+			}
+		}
+	}
+}
+
 // exists reports whether there is a file or a directory, by its path from the root.
 func exists(file string) bool {
 	_, err := os.Stat(filepath.Join(root, file))

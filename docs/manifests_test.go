@@ -1,6 +1,8 @@
 package docs_test
 
 import (
+	"errors"
+	"fmt"
 	"regexp"
 	"strings"
 	"testing"
@@ -71,15 +73,17 @@ func kindsOf(t *testing.T, p *page, b block, document string) []string {
 
 // decodesAsOne returns why a document decodes strictly into none of some kinds; nil where it does.
 func decodesAsOne(scheme *runtime.Scheme, kinds []string, document string) error {
-	var last error
+	var all []error
 	for _, kind := range kinds {
 		object, err := scheme.New(v1alpha1.GroupVersion.WithKind(kind))
 		if err != nil {
 			return err
 		}
-		if last = yaml.UnmarshalStrict([]byte(document), object); last == nil {
+		err = yaml.UnmarshalStrict([]byte(document), object)
+		if err == nil {
 			return nil
 		}
+		all = append(all, fmt.Errorf("as a %s: %w", kind, err))
 	}
-	return last
+	return errors.Join(all...)
 }
