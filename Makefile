@@ -87,6 +87,7 @@ generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(HELM_DOCS) $(KUSTOMIZE) ## Generat
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=kubemint paths="./controllers/...;./cmd/..." output:rbac:dir=config/rbac
 	hack/chart-sync.sh
+	go run ./hack/docs
 	$(CRD_REF_DOCS) --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
 	$(HELM_DOCS) --chart-search-root=charts --sort-values-order=file --log-level=warning
 	@mkdir -p dist

@@ -21,11 +21,16 @@ func (i *interop) validate(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("ask for the versions of Envoy's and Istio's APIs: %w", withStderr(err))
 	}
+	if err := i.installIstioCRDs(ctx); err != nil {
+		return err
+	}
 	envoy, istio, _ := strings.Cut(strings.TrimSpace(string(versions)), " ")
 	i.configurations = []configuration{
 		{"docs/examples/envoy", "Envoy's API, go-control-plane/envoy " + envoy, i.validateBy(ctx, "envoy")},
 		{"docs/examples/istio", "Istio's API, istio.io/api " + istio, i.validateBy(ctx, "istio")},
-		{"docs/examples/istio", "Istio's CRDs " + istio + ", on the API server", i.validateOnAPIServer(ctx)},
+		{"docs/examples/istio", "Istio's CRDs " + istio + ", on the API server", i.validateOnAPIServer(ctx, "istio")},
+		{"docs/examples/kube-apiserver", "the API server", i.validateOnAPIServer(ctx, "kube-apiserver/rolebinding.yaml")},
+		{"docs/examples/workload.yaml", "the API server, with Kubemint's CRDs", i.validateOnAPIServer(ctx, "workload.yaml")},
 	}
 	return nil
 }
@@ -38,18 +43,23 @@ func (i *interop) validateBy(ctx context.Context, directory string) error {
 	return nil
 }
 
-// validateOnAPIServer has the API server judge Istio's objects, as one with Istio would.
-func (i *interop) validateOnAPIServer(ctx context.Context) error {
-	if _, err := i.cluster.Kubectl(ctx, "apply", "--server-side", "-f", i.istioCRDs); err != nil {
-		return err
+// installIstioCRDs makes the API server one that knows Istio's objects.
+func (i *interop) installIstioCRDs(ctx context.Context) error {
+	for _, command := range [][]string{
+		{"apply", "--server-side", "-f", i.istioCRDs},
+		{"wait", "--for=condition=Established", "--timeout=60s", "-f", i.istioCRDs},
+		{"create", "namespace", "billing"}, // where the examples are
+	} {
+		if _, err := i.cluster.Kubectl(ctx, command...); err != nil {
+			return err
+		}
 	}
-	if _, err := i.cluster.Kubectl(ctx, "wait", "--for=condition=Established", "--timeout=60s", "-f", i.istioCRDs); err != nil {
-		return err
-	}
-	if _, err := i.cluster.Kubectl(ctx, "create", "namespace", "billing"); err != nil {
-		return err
-	}
-	_, err := i.cluster.Kubectl(ctx, "create", "--dry-run=server", "--validate=strict", "-f", filepath.Join(examplesDirectory, "istio"))
+	return nil
+}
+
+// validateOnAPIServer has the API server judge the objects in a file or a directory, down to names of fields, and make none of them.
+func (i *interop) validateOnAPIServer(ctx context.Context, path string) error {
+	_, err := i.cluster.Kubectl(ctx, "create", "--dry-run=server", "--validate=strict", "-f", filepath.Join(examplesDirectory, path))
 	return err
 }
 
