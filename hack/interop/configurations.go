@@ -8,7 +8,7 @@ import (
 	"strings"
 )
 
-// configuration is one of docs/examples whose program does not run here. It is held against the program's own API instead.
+// configuration is a file or a directory of docs/examples whose program does not run here. It is held against the program's own API instead.
 type configuration struct {
 	what, against string
 	err           error
@@ -26,11 +26,11 @@ func (i *interop) validate(ctx context.Context) error {
 	}
 	envoy, istio, _ := strings.Cut(strings.TrimSpace(string(versions)), " ")
 	i.configurations = []configuration{
-		{"docs/examples/envoy", "Envoy's API, go-control-plane/envoy " + envoy, i.validateBy(ctx, "envoy")},
-		{"docs/examples/istio", "Istio's API, istio.io/api " + istio, i.validateBy(ctx, "istio")},
-		{"docs/examples/istio", "Istio's CRDs " + istio + ", on the API server", i.validateOnAPIServer(ctx, "istio")},
-		{"docs/examples/kube-apiserver", "the API server", i.validateOnAPIServer(ctx, "kube-apiserver/rolebinding.yaml")},
-		{"docs/examples/workload.yaml", "the API server, with Kubemint's CRDs", i.validateOnAPIServer(ctx, "workload.yaml")},
+		{"envoy", "Envoy's API, go-control-plane/envoy " + envoy, i.validateBy(ctx, "envoy")},
+		{"istio", "Istio's API, istio.io/api " + istio, i.validateBy(ctx, "istio")},
+		{"istio", "Istio's CRDs " + istio + ", on the API server", i.validateOnAPIServer(ctx, "istio")},
+		{"kube-apiserver/rolebinding.yaml", "the API server", i.validateOnAPIServer(ctx, "kube-apiserver/rolebinding.yaml")},
+		{"workload.yaml", "the API server, with Kubemint's CRDs", i.validateOnAPIServer(ctx, "workload.yaml")},
 	}
 	return nil
 }
@@ -65,7 +65,7 @@ func (i *interop) validateOnAPIServer(ctx context.Context, path string) error {
 
 func (i *interop) reportConfigurations() {
 	fmt.Println()
-	printRow("CONFIGURATION, NOT RUN", "VALIDATED AGAINST", nil)
+	printRow("IN docs/examples, NOT RUN", "VALIDATED AGAINST", nil)
 	for _, c := range i.configurations {
 		printRow(c.what, fmt.Sprintf("%-53s", c.against), []string{verdict(c.err)})
 	}

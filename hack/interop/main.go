@@ -1,6 +1,6 @@
 // Interop runs what people really use against Kubemint: OAuth clients that get a token from its token endpoint, and verifiers that
-// are shown one. It does so with the binary as it is shipped, on a local control plane, over HTTPS, for ES256 and RS256, and
-// prints a table. It ends with an error if any of them fails. Run it with `make interop`.
+// are shown one; the programs that docs/consumers shows among them. It does so with the binary as it is shipped, on a local control plane,
+// over HTTPS, for ES256 and RS256, and prints a table. It ends with an error if any of them fails. Run it with `make interop`.
 package main
 
 import (

@@ -1,3 +1,5 @@
+// The APIs of Envoy and Istio, against which `make interop` validates docs/examples. A module of its own, so that they stay out of the product's
+// go.mod.
 module github.com/kubemint/kubemint/hack/interop/mesh
 
 go 1.26.7

@@ -1,6 +1,5 @@
 // Mesh holds the configuration of Envoy and Istio in docs/examples against their own APIs, where neither of them can run: every field must be
-// one that there is, every value one that is allowed, and every name that a file refers to one that it defines. `make interop` runs it. A
-// module of its own, so that these APIs stay out of the product's go.mod.
+// one that there is, every value one that is allowed, and every name that a file refers to one that it defines. `make interop` runs it.
 package main
 
 import (
