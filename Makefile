@@ -82,7 +82,7 @@ lint: $(GOLANGCI_LINT) $(HELM) ## Lint the code and the chart
 	$(HELM) lint --strict charts/kubemint --quiet
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(HELM_DOCS) $(KUSTOMIZE) ## Generate deepcopy functions, CRDs, RBAC, the API reference, the chart's values and dist/install.yaml
+generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(HELM_DOCS) $(KUSTOMIZE) ## Generate deepcopy functions, CRDs, RBAC, the API reference, the programs in docs/consumers, the chart's values and dist/install.yaml
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=kubemint paths="./controllers/...;./cmd/..." output:rbac:dir=config/rbac

@@ -135,7 +135,7 @@ func (c *caller) throughRotation(ctx context.Context) error {
 	}
 	defer stop()
 	// Each call is answered late, so that half a minute passes: calls with the first token, and at last one with the second.
-	urls := slices.Repeat([]string{url + "/slow"}, int((tokenLifetime-renewal)/slowness)+1)
+	urls := slices.Repeat([]string{url + "/slow"}, int((tokenLifetime-renewal+latency)/slowness)+1)
 	output, err := c.run(ctx, c.mounted.directory, "", append(urls, url)...)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, output)
@@ -143,8 +143,12 @@ func (c *caller) throughRotation(ctx context.Context) error {
 	return c.renewedOnce()
 }
 
-// slowness is how long a slow call takes: less than the programs have patience for.
-const slowness = 6 * time.Second
+const (
+	// slowness is how long a slow call takes: less than the programs have patience for.
+	slowness = 6 * time.Second
+	// latency is by how much a program may think that its token ends later: it counts from when the answer came.
+	latency = 5 * time.Second
+)
 
 // renewedOnce makes sure that one token was used until shortly before its end, and then one other.
 func (c *caller) renewedOnce() error {
@@ -294,6 +298,6 @@ func (c *caller) isFirst(call int) bool {
 func (c *caller) delay(ctx context.Context, token *oidc.IDToken) {
 	select {
 	case <-ctx.Done():
-	case <-time.After(min(slowness, time.Until(token.Expiry.Add(-renewal))+time.Second)):
+	case <-time.After(min(slowness, time.Until(token.Expiry.Add(latency-renewal)))):
 	}
 }

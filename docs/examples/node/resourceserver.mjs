@@ -5,7 +5,7 @@ import { createRemoteJWKSet, errors, jwtVerify } from 'jose'
 
 const { ISSUER, AUDIENCE = ISSUER, ALGORITHM = 'ES256', PORT = '8080' } = process.env
 
-const keys = createRemoteJWKSet(new URL(`${ISSUER}/oauth2/jwks`))
+const keys = createRemoteJWKSet(new URL(`${ISSUER}/oauth2/jwks`), { cacheMaxAge: 300_000 })
 const expected = { issuer: ISSUER, audience: AUDIENCE, typ: 'at+jwt', algorithms: [ALGORITHM], requiredClaims: ['exp', 'sub'] }
 
 // Refused is a request without the right token (RFC 6750, section 3).
