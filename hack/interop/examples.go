@@ -134,9 +134,9 @@ func (c *caller) throughRotation(ctx context.Context) error {
 		return err
 	}
 	defer stop()
-	// Each call is answered late, so that half a minute passes: calls with the first token, and at last one with the second.
-	urls := slices.Repeat([]string{url + "/slow"}, int((tokenLifetime-renewal+latency)/slowness)+1)
-	output, err := c.run(ctx, c.mounted.directory, "", append(urls, url)...)
+	// The others but the last are answered late, so that half a minute passes, and the last one comes with another token.
+	slow := slices.Repeat([]string{url + "/slow"}, int((tokenLifetime-renewal+latency)/slowness)+1)
+	output, err := c.run(ctx, c.mounted.directory, "", slices.Concat([]string{url}, slow, []string{url})...)
 	if err != nil {
 		return fmt.Errorf("%w: %s", err, output)
 	}
