@@ -47,7 +47,7 @@ e2e-node: controlplane
 	@hack/node/needs.sh $(BIN)/node && hack/node/build.sh $(BIN)/node
 
 .PHONY: interop
-interop: interop-needs controlplane build $(PROMETHEUS) $(NODE_MODULES) ## Run real OAuth clients and token verifiers against it, and what docs/consumers shows (100 s, 5 minutes more the first time; needs curl, node, npm, Python, Java)
+interop: interop-needs controlplane build $(PROMETHEUS) $(NODE_MODULES) ## Run real OAuth clients and token verifiers against it, and what docs/consumers shows (2 minutes, 5 more the first time; needs curl, node, npm, Python, Java)
 	@echo "checking Envoy's and Istio's configuration (half a minute the first time)"
 	@cd hack/interop/mesh && go test ./... && go build -o $(BIN)/kubemint-mesh .
 	@go build -o $(BIN)/kubemint-interop ./hack/interop && $(BIN)/kubemint-interop -prometheus $(PROMETHEUS) -python $(PYTHON) -jackson $(JACKSON) \
