@@ -1,5 +1,5 @@
-# Everything starts here: make help. Only Go, git and make are needed (for make interop curl and Node.js too); what else is, is
-# built into bin/.
+# Everything starts here: make help. Only Go, git and make are needed (for make interop curl, Node.js, Python and Java too); what else is,
+# is built into bin/.
 
 SHELL := /usr/bin/env bash -o pipefail
 .DEFAULT_GOAL := help
@@ -23,6 +23,9 @@ KUSTOMIZE := $(TOOLS)/kustomize@v5.8.2
 PROMETHEUS := $(TOOLS)/prometheus@$(shell awk '$$1 == "github.com/prometheus/prometheus" {print $$2}' hack/interop/prometheus/go.mod)
 HELM_UNITTEST := $(TOOLS)/helm-unittest@$(shell awk '$$1 == "github.com/helm-unittest/helm-unittest" {print $$2}' hack/helmunittest/go.mod)
 NODE_MODULES := hack/interop/node/node_modules/.package-lock.json
+# Debian's packages are in Debian's Python. For packages in another one: make interop PYTHON=python3
+export PYTHON ?= /usr/bin/python3
+export JACKSON ?= /usr/share/java/jackson-databind.jar:/usr/share/java/jackson-core.jar:/usr/share/java/jackson-annotations.jar
 
 ##@ Try it
 
@@ -44,8 +47,11 @@ e2e-node: controlplane
 	@hack/node/needs.sh $(BIN)/node && hack/node/build.sh $(BIN)/node
 
 .PHONY: interop
-interop: interop-needs controlplane build $(PROMETHEUS) $(NODE_MODULES) ## Run real OAuth clients and token verifiers against it (75 s, 4 minutes more the first time; needs curl, node, npm)
-	@go build -o $(BIN)/kubemint-interop ./hack/interop && $(BIN)/kubemint-interop -prometheus $(PROMETHEUS)
+interop: interop-needs controlplane build $(PROMETHEUS) $(NODE_MODULES) ## Run real OAuth clients and token verifiers against it, and what docs/consumers shows (2 minutes, 5 more the first time; needs curl, node, npm, Python, Java)
+	@echo "checking Envoy's and Istio's configuration (half a minute the first time)"
+	@cd hack/interop/mesh && go test ./... && go build -o $(BIN)/kubemint-mesh .
+	@go build -o $(BIN)/kubemint-interop ./hack/interop && $(BIN)/kubemint-interop -prometheus $(PROMETHEUS) -python $(PYTHON) -jackson $(JACKSON) \
+		-mesh $(BIN)/kubemint-mesh -istio-crds "$$(cd hack/interop/mesh && go list -m -f '{{.Dir}}' istio.io/api)/kubernetes/customresourcedefinitions.gen.yaml"
 
 .PHONY: interop-needs
 interop-needs:
@@ -76,11 +82,12 @@ lint: $(GOLANGCI_LINT) $(HELM) ## Lint the code and the chart
 	$(HELM) lint --strict charts/kubemint --quiet
 
 .PHONY: generate
-generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(HELM_DOCS) $(KUSTOMIZE) ## Generate deepcopy functions, CRDs, RBAC, the API reference, the chart's values and dist/install.yaml
+generate: $(CONTROLLER_GEN) $(CRD_REF_DOCS) $(HELM_DOCS) $(KUSTOMIZE) ## Generate deepcopy functions, CRDs, RBAC, the API reference, the programs in docs/consumers, the chart's values and dist/install.yaml
 	$(CONTROLLER_GEN) object:headerFile=hack/boilerplate.go.txt paths=./api/...
 	$(CONTROLLER_GEN) crd paths=./api/... output:crd:dir=config/crd/bases
 	$(CONTROLLER_GEN) rbac:roleName=kubemint paths="./controllers/...;./cmd/..." output:rbac:dir=config/rbac
 	hack/chart-sync.sh
+	go run ./hack/docs
 	$(CRD_REF_DOCS) --source-path=api --config=hack/crd-ref-docs.yaml --renderer=markdown --output-path=docs/api.md
 	$(HELM_DOCS) --chart-search-root=charts --sort-values-order=file --log-level=warning
 	@mkdir -p dist

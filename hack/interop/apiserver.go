@@ -26,6 +26,13 @@ func tryAPIServer(ctx context.Context, t *trial) error {
 	if err := t.judgeForgeries(ctx, whoAmI); err != nil {
 		return err
 	}
+	minted, err := t.mint(ctx)
+	if err != nil {
+		return fmt.Errorf("mint tokens: %w", err)
+	}
+	if whoAmI(ctx, minted.bound, "") == nil {
+		return errors.New("it accepts a token that is bound to a key")
+	}
 	if err := t.trust(otherAudience); err != nil {
 		return err
 	}
@@ -58,16 +65,13 @@ func (t *trial) isTheClient(ctx context.Context) error {
 
 // trust makes kube-apiserver trust the issuer's tokens for an audience: the client is the user, each scope a group.
 func (t *trial) trust(audience string) error {
-	return t.cluster.SetAuthenticationConfig(fmt.Appendf(nil, `apiVersion: apiserver.config.k8s.io/v1
-kind: AuthenticationConfiguration
-jwt:
-- issuer:
-    url: %s
-    audiences: [%s]
-    certificateAuthority: |
-      %s
-  claimMappings:
-    username: {claim: sub, prefix: "kubemint:"}
-    groups: {expression: 'claims.scope.split(" ").map(s, "kubemint:" + s)'}
-`, t.secret.issuer, audience, strings.ReplaceAll(strings.TrimSpace(string(t.secret.caCert)), "\n", "\n      ")))
+	const indent = "\n      "
+	config, err := example("kube-apiserver/authentication.yaml",
+		"url: https://kubemint.kubemint-system.svc", "url: "+t.secret.issuer, "[https://kubemint.kubemint-system.svc]", "["+audience+"]",
+		"-----BEGIN CERTIFICATE-----"+indent+"... the ca.crt of any client's Secret"+indent+"-----END CERTIFICATE-----",
+		strings.ReplaceAll(strings.TrimSpace(string(t.secret.caCert)), "\n", indent))
+	if err != nil {
+		return err
+	}
+	return t.cluster.SetAuthenticationConfig([]byte(config))
 }

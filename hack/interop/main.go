@@ -1,6 +1,6 @@
 // Interop runs what people really use against Kubemint: OAuth clients that get a token from its token endpoint, and verifiers that
-// are shown one. It does so with the binary as it is shipped, on a local control plane, over HTTPS, for ES256 and RS256, and
-// prints a table. It ends with an error if any of them fails. Run it with `make interop`.
+// are shown one; the programs that docs/consumers shows among them. It does so with the binary as it is shipped, on a local control plane,
+// over HTTPS, for ES256 and RS256, and prints a table. It ends with an error if any of them fails. Run it with `make interop`.
 package main
 
 import (
@@ -25,6 +25,10 @@ var algorithms = []string{"ES256", "RS256"}
 func main() {
 	i := &interop{}
 	flag.StringVar(&i.prometheus, "prometheus", "prometheus", "the Prometheus to run")
+	flag.StringVar(&i.python, "python", "python3", "the Python to run, which has PyJWT and requests-oauthlib")
+	flag.StringVar(&i.jackson, "jackson", "", "the class path of Jackson, for Java")
+	flag.StringVar(&i.mesh, "mesh", "mesh", "the program that knows the APIs of Envoy and Istio")
+	flag.StringVar(&i.istioCRDs, "istio-crds", "", "the file of Istio's CRDs")
 	flag.Parse()
 
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -39,13 +43,15 @@ func main() {
 
 // interop is what the steps share.
 type interop struct {
-	prometheus string
+	prometheus, python, jackson, mesh, istioCRDs string
 
 	directory string
 	cluster   *localcluster.Cluster
 	checks    []check
 	results   map[string][]error // by algorithm, in the order of the checks
 	forgeries []string           // that verifiers were shown
+
+	configurations []configuration
 }
 
 func (i *interop) run(ctx context.Context) (err error) {
@@ -53,7 +59,14 @@ func (i *interop) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, i.cleanUp()) }()
+	say("Building the programs of docs/examples")
+	if err := i.buildExamples(ctx); err != nil {
+		return err
+	}
 	if err := i.startCluster(ctx); err != nil {
+		return err
+	}
+	if err := i.validate(ctx); err != nil {
 		return err
 	}
 	if i.checks, err = i.allChecks(ctx); err != nil {

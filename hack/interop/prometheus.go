@@ -103,26 +103,29 @@ func (t *trial) writeScrapeConfig(directory, target string) (string, error) {
 	if err := os.WriteFile(wrongSecret, []byte(t.secret.clientSecret+"x"), 0o600); err != nil {
 		return "", err
 	}
-	oauth2 := func(secretFile string) string {
-		return fmt.Sprintf(`
-  oauth2:
-    client_id: %s
-    client_secret_file: %s
-    token_url: %s
-    scopes: [metrics:read]
-    tls_config: {ca_file: %s}`, t.secret.clientID, secretFile, t.secret.tokenURL, t.secret.file("ca.crt"))
+	config, err := t.scrapeConfig("with_token", target, t.secret.file("client_secret"))
+	if err != nil {
+		return "", err
 	}
-	config := fmt.Sprintf(`global: {scrape_interval: 1s, scrape_timeout: 1s}
-scrape_configs:
-- job_name: with_token
-  static_configs: [{targets: [%[1]q]}]%[2]s
-- job_name: without_token
-  static_configs: [{targets: [%[1]q]}]
-- job_name: wrong_secret
-  static_configs: [{targets: [%[1]q]}]%[3]s
-`, target, oauth2(t.secret.file("client_secret")), oauth2(wrongSecret))
+	wrong, err := t.scrapeConfig("wrong_secret", target, wrongSecret)
+	if err != nil {
+		return "", err
+	}
+	_, wrong, _ = strings.Cut(wrong, "scrape_configs:\n")
+	config = fmt.Sprintf(`global: {scrape_interval: 1s, scrape_timeout: 1s}
+%s%s- job_name: without_token
+  static_configs: [{targets: [%q]}]
+`, config, wrong, target)
 	path := filepath.Join(directory, "prometheus.yml")
 	return path, os.WriteFile(path, []byte(config), 0o600)
+}
+
+// scrapeConfig is the example, with a client secret of this trial.
+func (t *trial) scrapeConfig(job, target, secretFile string) (string, error) {
+	return example("prometheus/prometheus.yml",
+		"job_name: invoices", "job_name: "+job, "invoices.billing.svc:8080", target, "monitoring.prometheus", t.secret.clientID,
+		"https://kubemint.kubemint-system.svc/oauth2/token", t.secret.tokenURL,
+		"/var/run/oauth/client_secret", secretFile, "/var/run/oauth/ca.crt", t.secret.file("ca.crt"))
 }
 
 // checkTargets asks Prometheus how its last scrapes went.

@@ -30,10 +30,14 @@ func (i *interop) report(ctx context.Context) error {
 		}
 		printRow(c.name, c.what, verdicts)
 	}
+	i.reportConfigurations()
 	fmt.Printf(`
 A client is ok only if it also gets no token with a wrong secret or certificate (401 invalid_client); a verifier only if it takes the
 genuine token for its audience alone, and none of these forgeries:
 - %s
+A client in docs/examples, but Prometheus, is ok only if it also uses one token until half a minute before its end, takes up a rotated secret
+while it runs, and needs none with a service account token. An API there also answers 401 to a token that is expired, bound to a key, of
+another issuer or type, and 403 to one without the scope, each with the challenge of RFC 6750.
 `, strings.Join(i.forgeries, "\n- "))
 	return i.failures()
 }
@@ -57,8 +61,14 @@ func (i *interop) failures() error {
 			}
 		}
 	}
+	for _, c := range i.configurations {
+		if c.err != nil {
+			failed++
+			fmt.Printf("\n%s: %v\n", c.what, c.err)
+		}
+	}
 	if failed > 0 {
-		return fmt.Errorf("%d of %d failed", failed, len(algorithms)*len(i.checks))
+		return fmt.Errorf("%d of %d failed", failed, len(algorithms)*len(i.checks)+len(i.configurations))
 	}
 	return nil
 }

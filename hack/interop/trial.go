@@ -40,6 +40,9 @@ type secret struct {
 
 func (s secret) file(key string) string { return filepath.Join(s.directory, key) }
 
+// namespace is where the workloads of a trial are.
+func (t *trial) namespace() string { return "interop-" + strings.ToLower(t.algorithm) }
+
 // tryAll tries every client and verifier with one algorithm. They do not disturb one another, and some wait for most of the
 // time, so they run side by side.
 func (i *interop) tryAll(ctx context.Context, algorithm string) (err error) {
@@ -95,8 +98,7 @@ func (t *trial) startKubemint(ctx context.Context) (*localcluster.Kubemint, erro
 }
 
 // getSecret applies an OAuthClient, and puts the Secret that it gets into files.
-func (t *trial) getSecret(ctx context.Context) error {
-	namespace := "interop-" + strings.ToLower(t.algorithm)
+func (t *trial) getSecret(ctx context.Context) (err error) {
 	if _, err := t.cluster.ApplyYAML(ctx, fmt.Sprintf(`apiVersion: v1
 kind: Namespace
 metadata: {name: %[1]s}
@@ -107,29 +109,34 @@ metadata: {name: worker, namespace: %[1]s}
 spec:
   scopes: [invoices:read, metrics:read]
   authentication: {privateKeyJWT: {generated: {}}, tls: {sanURI: %[2]q}}
-`, namespace, spiffeID)); err != nil {
+`, t.namespace(), spiffeID)); err != nil {
 		return err
 	}
-	if _, err := t.cluster.Kubectl(ctx, "wait", "-n", namespace, "--for=condition=Ready", "oac/worker", "--timeout=60s"); err != nil {
+	if _, err := t.cluster.Kubectl(ctx, "wait", "-n", t.namespace(), "--for=condition=Ready", "oac/worker", "--timeout=60s"); err != nil {
 		return err
 	}
-	output, err := t.cluster.Kubectl(ctx, "get", "secret", "-n", namespace, "worker", "-o", "jsonpath={.data}")
+	t.secret, err = t.readSecret(ctx, "worker", filepath.Join(t.directory, "secret"))
+	return err
+}
+
+// readSecret puts the Secret of an OAuthClient into files.
+func (t *trial) readSecret(ctx context.Context, name, directory string) (secret, error) {
+	output, err := t.cluster.Kubectl(ctx, "get", "secret", "-n", t.namespace(), name, "-o", "jsonpath={.data}")
 	if err != nil {
-		return err
+		return secret{}, err
 	}
 	var data map[string][]byte
 	if err := json.Unmarshal([]byte(output), &data); err != nil {
-		return fmt.Errorf("read the Secret: %w", err)
+		return secret{}, fmt.Errorf("read the Secret: %w", err)
 	}
-	t.secret = secret{
-		directory:    filepath.Join(t.directory, "secret"),
+	return secret{
+		directory:    directory,
 		clientID:     string(data["client_id"]),
 		clientSecret: string(data["client_secret"]),
 		issuer:       string(data["issuer"]),
 		tokenURL:     string(data["token_url"]),
 		caCert:       data["ca.crt"],
-	}
-	return mount(data, t.secret.directory)
+	}, mount(data, directory)
 }
 
 // mount writes a Secret as the kubelet would: one file for each key.
