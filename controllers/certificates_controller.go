@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -32,7 +33,9 @@ type CertificatesReconciler struct {
 	Hosts []string
 	// Lifetimes are the defaults where they are zero.
 	Lifetimes CertificateLifetimes
-	Now       func() time.Time
+	// Tracer makes the spans of reconciliations. Nil means that there are none.
+	Tracer trace.Tracer
+	Now    func() time.Time
 }
 
 // CertificateLifetimes are how long certificates live.
@@ -68,7 +71,7 @@ func (r *CertificatesReconciler) SetupWithManager(manager ctrl.Manager) error {
 			return []ctrl.Request{{NamespacedName: r.key(v1alpha1.ServingCertificateSecretName)}}
 		}), ownSecret(r.Namespace, v1alpha1.ServingCertificateSecretName, v1alpha1.CertificateAuthoritySecretName)).
 		WithOptions(controllerOptions(1)).
-		Complete(r)
+		Complete(traced(r.Tracer, "certificates", r))
 }
 
 func (r *CertificatesReconciler) key(name string) types.NamespacedName {
