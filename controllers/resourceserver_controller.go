@@ -206,5 +206,5 @@ func (r *ResourceServerReconciler) tell(ctx context.Context, s *v1alpha1.Resourc
 		eventType = corev1.EventTypeWarning
 	}
 	r.Events.Eventf(s, nil, eventType, ready.Reason, "DecideOwnership", "%s", ready.Message)
-	log.FromContext(ctx).Info("Audience decided", "audience", s.Spec.Audience, "reason", ready.Reason, "message", ready.Message)
+	log.FromContext(ctx).Info("audience decided", "audience", s.Spec.Audience, "reason", ready.Reason, "message", ready.Message)
 }

@@ -181,6 +181,24 @@ func TestL07AuditLines(t *testing.T) {
 	}
 }
 
+// What is the server's own fault is more than an information: an operator who logs warnings alone sees it.
+func TestRefusalsOfTheServersOwnFaultAreWarnings(t *testing.T) {
+	var log capture
+	s := start(t, newCluster(t, nil), tee(&log, func(w io.Writer) slog.Handler {
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})
+	}))
+	s.ask(t, s.callers[0], post(grantType))
+	s.ask(t, s.callers[0], post(grantType).as(worker, "nobody's secret"))
+	if got := log.String(); got != "" {
+		t.Errorf("logged %s", got)
+	}
+	s.change(func() { s.notReady = true })
+	s.ask(t, s.callers[0], post(grantType))
+	if line := object(t, []byte(log.String())); line["level"] != "WARN" || line["error"] != "temporarily_unavailable" {
+		t.Errorf("logged %v", line)
+	}
+}
+
 // L01: a secret is not logged either where a caller put it in the place of its identifier.
 func TestL01SwappedCredentialsAreNotLogged(t *testing.T) {
 	var log capture

@@ -41,7 +41,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	token, refusal := s.issue(w, r, &audit)
 	if refusal != nil {
 		observed.Outcome, status = outcomeOf(refusal), refusal.Status
-		s.log(r.Context(), "token refused", slog.String("client", audit.clientID), slog.String("uid", audit.uid),
+		s.log(r.Context(), levelOf(refusal), "token refused", slog.String("client", audit.clientID), slog.String("uid", audit.uid),
 			slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
 			slog.String("error", refusal.Code), slog.String("cause", refusal.Error()))
 		refusal.Write(w)
@@ -54,7 +54,7 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 		observed.Outcome, message = Reused, "token issued again"
 	}
 	claims := audit.token.claims
-	s.log(r.Context(), message, slog.String("client", audit.clientID),
+	s.log(r.Context(), slog.LevelInfo, message, slog.String("client", audit.clientID),
 		slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
 		slog.GroupAttrs("token", slog.String("uid", claims.Client.UID), slog.String("scope", token.Scope),
 			slog.String("audience", claims.Access.Audience), slog.String("jti", claims.ID), slog.String("kid", audit.token.keyID),
@@ -64,17 +64,29 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 
 // log writes an audit line, with the trace that the request is part of. It leaves out what slog.Logger would look up for a handler that
 // wants it: the line of code that logs.
-func (s *Server) log(ctx context.Context, message string, attributes ...slog.Attr) {
+func (s *Server) log(ctx context.Context, level slog.Level, message string, attributes ...slog.Attr) {
 	handler := s.Log.Handler()
-	if !handler.Enabled(ctx, slog.LevelInfo) {
+	if !handler.Enabled(ctx, level) {
 		return
 	}
-	record := slog.NewRecord(s.Issuer.Now(), slog.LevelInfo, message, 0)
+	record := slog.NewRecord(s.Issuer.Now(), level, message, 0)
 	record.AddAttrs(attributes...)
 	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
 		record.AddAttrs(slog.String("trace_id", span.TraceID().String()))
 	}
 	_ = handler.Handle(ctx, record) // There is nobody to tell.
+}
+
+// levelOf returns how much the operators must know of a refusal: nothing is wrong with the server where the caller was.
+func levelOf(refusal *oauth2.Error) slog.Level {
+	switch {
+	case refusal.Status == http.StatusInternalServerError:
+		return slog.LevelError
+	case refusal.Status > http.StatusInternalServerError: // It passes: there is no view of the cluster yet, or too much work.
+		return slog.LevelWarn
+	default:
+		return slog.LevelInfo
+	}
 }
 
 // auditLine is who asked for a token, what became of it, and how long signing took. Of the token only its claims are logged.

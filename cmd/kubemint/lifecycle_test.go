@@ -18,6 +18,7 @@ import (
 	"os"
 	"os/exec"
 	"regexp"
+	"runtime"
 	"slices"
 	"strings"
 	"syscall"
@@ -489,4 +490,28 @@ func TestModes(t *testing.T) {
 		t.Fatal(err)
 	}
 	awaitReason(t, unfollowed, v1alpha1.ReasonIssued)
+}
+
+// To be told to stop is no error, whatever the libraries make of it: with the lease held, and the controllers at work.
+func TestStopLogsNoErrors(t *testing.T) {
+	issued(t, newClient(newNamespace(t), "worker"))
+	before := len(suite.log.String())
+	restart(t, suite.kubemint.Stop, func() {
+		for line := range strings.Lines(suite.log.String()[before:]) {
+			if strings.Contains(line, `"level":"ERROR"`) || strings.Contains(line, `"level":"WARN"`) {
+				t.Errorf("it logs %s", line)
+			}
+		}
+	})
+}
+
+func TestVersion(t *testing.T) {
+	output, err := exec.CommandContext(t.Context(), suite.binary, "version", "-o", "json").Output()
+	if err != nil {
+		t.Fatal(err)
+	}
+	var build struct{ Version, GoVersion, Platform string }
+	if err := json.Unmarshal(output, &build); err != nil || build.Version == "" || build.GoVersion != runtime.Version() || build.Platform != runtime.GOOS+"/"+runtime.GOARCH {
+		t.Errorf("it prints %s: %v", output, err)
+	}
 }
