@@ -9,7 +9,7 @@ import (
 // information, so that an error in the log is one.
 type calmWhenStopping struct {
 	slog.Handler
-	process context.Context //nolint:containedctx // It is asked whether it has ended, and nothing else.
+	process context.Context // It is asked whether it has ended, and nothing else.
 }
 
 // Handle implements slog.Handler.
