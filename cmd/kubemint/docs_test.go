@@ -14,7 +14,8 @@ import (
 	"github.com/prometheus/common/model"
 )
 
-// docs/flags.md has each flag that the program has and no other, with its default, and names values of the chart that there are.
+// docs/flags.md has each flag that the program has and no other, with its default, and names values of the chart that there are. No other
+// page names a flag that there is not.
 func TestFlagsAreDocumented(t *testing.T) {
 	help, err := exec.CommandContext(t.Context(), suite.binary, "--help").Output()
 	if err != nil {
@@ -50,6 +51,17 @@ func TestFlagsAreDocumented(t *testing.T) {
 		}
 		if value := code(row[1]); value != "" && !hasValue(values, strings.Split(value, ".")) {
 			t.Errorf("docs/flags.md names the Helm value %s of %s, which the chart has not", value, flag)
+		}
+	}
+	for _, document := range []string{"configuration", "observability", "metrics", "authentication", "troubleshooting"} {
+		content, err := os.ReadFile("../../docs/" + document + ".md")
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, flag := range regexp.MustCompile("`(--[a-z-]+)").FindAllStringSubmatch(string(content), -1) {
+			if !documented[flag[1]] {
+				t.Errorf("docs/%s.md names %s, which is no flag", document, flag[1])
+			}
 		}
 	}
 	for _, flag := range slices.Sorted(maps.Keys(defaults)) {
