@@ -17,6 +17,9 @@ func (c *calmWhenStopping) Handle(ctx context.Context, record slog.Record) error
 	if c.process.Err() != nil {
 		record.Level = min(record.Level, slog.LevelInfo)
 	}
+	if !c.Handler.Enabled(ctx, record.Level) {
+		return nil
+	}
 	return c.Handler.Handle(ctx, record)
 }
 
