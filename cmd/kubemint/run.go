@@ -74,7 +74,7 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 		group.Go(func() error { return c.runAlways(ctx) })
 	}
 
-	log.Info("kubemint started", "version", versionString(), "mode", o.mode, "issuer", o.issuer, "namespace", o.namespace)
+	log.Info("kubemint started", "version", versionString(), "mode", o.mode, "issuer", o.issuer, "namespace", o.namespace, "traced", o.traced())
 	err = group.Wait()
 	log.Info("kubemint stopped")
 	return err
