@@ -126,10 +126,10 @@ func TestAudienceIsImmutable(t *testing.T) {
 		}
 	}
 	must(unstructured.SetNestedField(created.Object, "15m", "spec", "maxTokenLifetime"))
-	changed, err := servers.Update(t.Context(), created, metav1.UpdateOptions{})
+	changed, err := resourceServers.Update(t.Context(), created, metav1.UpdateOptions{})
 	must(err)
 	must(unstructured.SetNestedField(changed.Object, "https://theirs", "spec", "audience"))
-	_, err = servers.Update(t.Context(), changed, metav1.UpdateOptions{})
+	_, err = resourceServers.Update(t.Context(), changed, metav1.UpdateOptions{})
 	mustBeRefused(t, err, "spec.audience", "audience cannot be changed")
 }
 
@@ -215,7 +215,7 @@ func TestMaximalObjects(t *testing.T) {
 		}
 		s := v1alpha1.ResourceServer{ObjectMeta: metav1.ObjectMeta{Name: created.GetName(), Namespace: created.GetNamespace(), ResourceVersion: created.GetResourceVersion()}}
 		patch, err := s.StatusPatch(status)
-		mustApplyStatus(t, servers, created.GetName(), patch, err)
+		mustApplyStatus(t, resourceServers, created.GetName(), patch, err)
 	})
 	t.Run("OAuthClient", func(t *testing.T) {
 		spec := v1alpha1.OAuthClientSpec{Scopes: scopes(0, 64), DefaultScopes: scopes(15*32, 32)}

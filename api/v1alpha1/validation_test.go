@@ -20,8 +20,8 @@ import (
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
 
-// api and servers create OAuthClients and ResourceServers on a real API server, as `kubectl apply` would: from YAML, checked by the CRD.
-var api, servers dynamic.ResourceInterface
+// api and resourceServers create OAuthClients and ResourceServers on a real API server, as `kubectl apply` would: from YAML, checked by the CRD.
+var api, resourceServers dynamic.ResourceInterface
 
 func TestMain(m *testing.M) {
 	os.Exit(withCluster(m))
@@ -42,7 +42,7 @@ func withCluster(m *testing.M) int {
 	resource := func(name string) dynamic.ResourceInterface {
 		return client.Resource(v1alpha1.GroupVersion.WithResource(name)).Namespace("default")
 	}
-	api, servers = resource("oauthclients"), resource("resourceservers")
+	api, resourceServers = resource("oauthclients"), resource("resourceservers")
 	return m.Run()
 }
 
@@ -55,7 +55,7 @@ func create(t *testing.T, spec string) (*unstructured.Unstructured, error) {
 // createServer creates a ResourceServer with a spec in YAML.
 func createServer(t *testing.T, spec string) (*unstructured.Unstructured, error) {
 	t.Helper()
-	return createKind(t, servers, "ResourceServer", spec)
+	return createKind(t, resourceServers, "ResourceServer", spec)
 }
 
 func createKind(t *testing.T, in dynamic.ResourceInterface, kind, spec string) (*unstructured.Unstructured, error) {

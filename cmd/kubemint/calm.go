@@ -17,7 +17,7 @@ func (c *calmWhenStopping) Handle(ctx context.Context, record slog.Record) error
 	if c.process.Err() != nil {
 		record.Level = min(record.Level, slog.LevelInfo)
 	}
-	if !c.Handler.Enabled(ctx, record.Level) {
+	if !c.Enabled(ctx, record.Level) {
 		return nil
 	}
 	return c.Handler.Handle(ctx, record)
