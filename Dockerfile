@@ -9,7 +9,8 @@ COPY cmd cmd
 COPY controllers controllers
 COPY tokenserver tokenserver
 ARG VERSION=
-RUN CGO_ENABLED=0 go build -trimpath -ldflags "-s -w -X main.version=${VERSION}" -o /kubemint ./cmd/kubemint
+ARG COMMIT=
+RUN CGO_ENABLED=0 go build -trimpath -tags grpcnotrace -ldflags "-s -w -X main.version=${VERSION} -X main.commit=${COMMIT}" -o /kubemint ./cmd/kubemint
 
 FROM scratch
 COPY --from=build /kubemint /kubemint

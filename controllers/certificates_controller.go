@@ -8,6 +8,7 @@ import (
 	"strings"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -32,7 +33,9 @@ type CertificatesReconciler struct {
 	Hosts []string
 	// Lifetimes are the defaults where they are zero.
 	Lifetimes CertificateLifetimes
-	Now       func() time.Time
+	// Tracer makes the spans of reconciliations. Nil means that there are none.
+	Tracer trace.Tracer
+	Now    func() time.Time
 }
 
 // CertificateLifetimes are how long certificates live.
@@ -68,7 +71,7 @@ func (r *CertificatesReconciler) SetupWithManager(manager ctrl.Manager) error {
 			return []ctrl.Request{{NamespacedName: r.key(v1alpha1.ServingCertificateSecretName)}}
 		}), ownSecret(r.Namespace, v1alpha1.ServingCertificateSecretName, v1alpha1.CertificateAuthoritySecretName)).
 		WithOptions(controllerOptions(1)).
-		Complete(r)
+		Complete(traced(r.Tracer, "certificates", r))
 }
 
 func (r *CertificatesReconciler) key(name string) types.NamespacedName {
@@ -182,14 +185,14 @@ func (r *CertificatesReconciler) tell(ctx context.Context, secret *corev1.Secret
 		event(corev1.EventTypeNormal, v1alpha1.EventAuthorityActivated, "%s signs from now on; %s stays in ca.crt for %s", after.Signing.Subject, before.Signing.Subject, lead)
 	}
 	if decision.Prepare {
-		event(corev1.EventTypeNormal, v1alpha1.EventAuthorityPrepared, "%s stands in the ca.crt of all clients, and signs after %s: %s", after.Next.Subject, lead, decision.Why)
+		event(corev1.EventTypeNormal, v1alpha1.EventAuthorityPrepared, "%s stands in the ca.crt of all clients, and signs after %s (%s): have whatever keeps ca.crt elsewhere take the new one until then", after.Next.Subject, lead, decision.Why)
 	}
 	if decision.Ending {
 		event(corev1.EventTypeWarning, v1alpha1.EventAuthorityEnding, "%s was provided, and Kubemint does not renew it: replace tls.crt, tls.key and ca.crt before it expires on %s",
 			after.Signing.Subject, after.Signing.NotAfter.Format(time.RFC3339))
 	}
 	if len(changed) > 0 && !decision.Drop && !decision.Switch && !decision.Prepare && !decision.Follow {
-		event(corev1.EventTypeNormal, v1alpha1.EventAuthorityRepaired, "restored %s", strings.Join(changed, ", "))
+		event(corev1.EventTypeNormal, v1alpha1.EventAuthorityRepaired, "%s had been changed by somebody else and was restored; the managedFields say who writes to this Secret", strings.Join(changed, ", "))
 	}
 }
 

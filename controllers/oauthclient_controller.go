@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -59,7 +60,9 @@ type OAuthClientReconciler struct {
 	RestartWorkloads bool
 	// Workers is how many OAuthClients are reconciled at once.
 	Workers int
-	Now     func() time.Time
+	// Tracer makes the spans of reconciliations. Nil means that there are none.
+	Tracer trace.Tracer
+	Now    func() time.Time
 }
 
 // Issuer is what every client's Secret says of the issuer.

@@ -213,7 +213,7 @@ func (r *OAuthClientReconciler) createSecret(ctx context.Context, c *v1alpha1.OA
 		result.message = fmt.Sprintf("the credentials moved from Secret %q to %q", former[0].Name, desired.name)
 	case c.Status.SecretName == desired.name:
 		result.event = v1alpha1.EventSecretRepaired
-		result.message = fmt.Sprintf("Secret %q was gone: made again with %s", desired.name, desired.newCredentials())
+		result.message = fmt.Sprintf("Secret %q was gone: made again with %s; what has read the former one must read it again", desired.name, desired.newCredentials())
 	default:
 		result.message = fmt.Sprintf("Secret %q made for client %s", desired.name, c.ClientID())
 	}
@@ -260,7 +260,7 @@ func (r *OAuthClientReconciler) updateSecret(ctx context.Context, c *v1alpha1.OA
 func updatedBy(c *v1alpha1.OAuthClient, desired *desiredSecret, changes changes, recorded bool) (event, message string) {
 	what := strings.Join(changes.names, ", ")
 	if changes.byHand && recorded && c.Status.ObservedGeneration == c.Generation {
-		return v1alpha1.EventSecretRepaired, fmt.Sprintf("Secret %q had been changed by somebody else and was made good: %s", desired.name, what)
+		return v1alpha1.EventSecretRepaired, fmt.Sprintf("Secret %q had been changed by somebody else and was made good: %s; its managedFields say who writes to it", desired.name, what)
 	}
 	return v1alpha1.EventSecretUpdated, fmt.Sprintf("Secret %q updated: %s", desired.name, what)
 }

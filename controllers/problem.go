@@ -44,6 +44,6 @@ func writeFailed(secretName string, err error) error {
 			message: fmt.Sprintf("Kubemint may not write Secret %q: allow its service account to (RBAC or an admission policy; %v)", secretName, err)}
 	default:
 		return &problem{reason: v1alpha1.ReasonSecretWriteFailed,
-			message: fmt.Sprintf("Secret %q could not be written: %v", secretName, err)}
+			message: fmt.Sprintf("Secret %q could not be written, and is tried again; if it lasts, see to what the API server says: %v", secretName, err)}
 	}
 }

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/api/equality"
 	"k8s.io/apimachinery/pkg/api/meta"
@@ -37,7 +38,9 @@ type ResourceServerReconciler struct {
 	Policy consent.Policy
 	// Workers is how many ResourceServers are reconciled at once.
 	Workers int
-	Now     func() time.Time
+	// Tracer makes the spans of reconciliations. Nil means that there are none.
+	Tracer trace.Tracer
+	Now    func() time.Time
 }
 
 // clientsDelay is how long after a change of an OAuthClient its ResourceServers are looked at. Each look is at all OAuthClients that
@@ -56,7 +59,7 @@ func (r *ResourceServerReconciler) SetupWithManager(manager ctrl.Manager) error 
 		Watches(&v1alpha1.ResourceServer{}, handler.EnqueueRequestsFromMapFunc(r.concerned), decisionsChange()).
 		Watches(&v1alpha1.OAuthClient{}, askedServers(), decisionsChange()).
 		WithOptions(controllerOptions(r.Workers)).
-		Complete(r)
+		Complete(traced(r.Tracer, "ResourceServer", r))
 }
 
 // concerned returns the ResourceServers for which a change of one may change whether they have their audience.
@@ -203,5 +206,5 @@ func (r *ResourceServerReconciler) tell(ctx context.Context, s *v1alpha1.Resourc
 		eventType = corev1.EventTypeWarning
 	}
 	r.Events.Eventf(s, nil, eventType, ready.Reason, "DecideOwnership", "%s", ready.Message)
-	log.FromContext(ctx).Info("Audience decided", "audience", s.Spec.Audience, "reason", ready.Reason, "message", ready.Message)
+	log.FromContext(ctx).Info("audience decided", "audience", s.Spec.Audience, "reason", ready.Reason, "message", ready.Message)
 }

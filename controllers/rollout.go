@@ -219,6 +219,7 @@ func restartFailed(reference v1alpha1.WorkloadReference, err error) *problem {
 		return &problem{reason: v1alpha1.ReasonRestartForbidden, message: fmt.Sprintf(
 			"Kubemint may not restart %s: bind the ClusterRole kubemint-workload-restarter to its service account (or see to the admission policy; %v)", name, err)}
 	default:
-		return &problem{reason: v1alpha1.ReasonRestartFailed, message: fmt.Sprintf("%s could not be restarted: %v", name, err)}
+		return &problem{reason: v1alpha1.ReasonRestartFailed, message: fmt.Sprintf(
+			"%s could not be restarted, and is tried again; if it lasts, see to what the API server says, or restart it yourself: %v", name, err)}
 	}
 }

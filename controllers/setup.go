@@ -48,7 +48,7 @@ func (r *OAuthClientReconciler) SetupWithManager(ctx context.Context, manager ct
 			return err
 		}
 	}
-	return controller.Complete(r)
+	return controller.Complete(traced(r.Tracer, "OAuthClient", r))
 }
 
 // controllerOptions are the options of every controller here. The names need not be unique, as the manager with its

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	corev1 "k8s.io/api/core/v1"
 	"k8s.io/apimachinery/pkg/types"
 	"k8s.io/client-go/tools/events"
@@ -27,7 +28,9 @@ type SigningKeysReconciler struct {
 	Events    events.EventRecorder
 	Namespace string
 	Policy    rotation.RingPolicy
-	Now       func() time.Time
+	// Tracer makes the spans of reconciliations. Nil means that there are none.
+	Tracer trace.Tracer
+	Now    func() time.Time
 }
 
 // Times in the life of a signing key.
@@ -53,7 +56,7 @@ func (r *SigningKeysReconciler) SetupWithManager(manager ctrl.Manager) error {
 		WatchesRawSource(once(r.key())).
 		Watches(&corev1.Secret{}, &handler.EnqueueRequestForObject{}, ownSecret(r.Namespace, v1alpha1.SigningKeysSecretName)).
 		WithOptions(controllerOptions(1)).
-		Complete(r)
+		Complete(traced(r.Tracer, "signing keys", r))
 }
 
 func (r *SigningKeysReconciler) key() types.NamespacedName {

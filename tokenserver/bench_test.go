@@ -10,14 +10,29 @@ import (
 	"testing"
 	"time"
 
+	sdktrace "go.opentelemetry.io/otel/sdk/trace"
+	"go.opentelemetry.io/otel/sdk/trace/tracetest"
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/kubemint/kubemint/tokenserver"
 	"github.com/kubemint/kubemint/tokenserver/grant"
 )
 
 // BenchmarkTokenRequest is a token request less what net/http does for it, in the process. `make bench` measures all of it.
-func BenchmarkTokenRequest(b *testing.B) {
+func BenchmarkTokenRequest(b *testing.B) { benchmarkTokenRequest(b, nil) }
+
+// BenchmarkTracedTokenRequest is the same with spans that are recorded, up to the collector.
+func BenchmarkTracedTokenRequest(b *testing.B) {
+	provider := sdktrace.NewTracerProvider(sdktrace.WithBatcher(tracetest.NewNoopExporter()))
+	defer provider.Shutdown(b.Context()) //nolint:errcheck // Nothing is lost.
+	benchmarkTokenRequest(b, provider.Tracer(tokenserver.TracerName))
+}
+
+func benchmarkTokenRequest(b *testing.B, tracer trace.Tracer) {
+	b.Helper()
 	c := newCluster(b, nil)
 	config := configOf(c)
+	config.Tracer = tracer
 	config.Issuer.Now = time.Now
 	config.Log = slog.New(slog.NewJSONHandler(io.Discard, nil)) //nolint:sloglint // To format a line is part of it.
 	server := newServer(b, config)

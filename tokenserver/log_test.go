@@ -58,9 +58,23 @@ func keepTokenOutOfLogs(token string) {
 	keepOutOfLogs(token, token[strings.LastIndex(token, ".")+1:])
 }
 
-// TestMain checks L9 when all tests have run: whatever they did, nothing of it that is secret was logged.
+// outcomes are those of all token requests.
+var outcomes sync.Map
+
+// TestMain checks L9 when all tests have run: whatever they did, nothing of it that is secret was logged. And docs/metrics.md has each outcome.
 func TestMain(m *testing.M) {
 	code := m.Run()
+	documented, err := os.ReadFile("../docs/metrics.md")
+	if err != nil {
+		fmt.Fprintln(os.Stderr, err)
+		code = 1
+	}
+	for outcome := range outcomes.Range {
+		if !bytes.Contains(documented, fmt.Appendf(nil, "\n| `%s` |", outcome)) {
+			fmt.Fprintf(os.Stderr, "docs/metrics.md lacks the outcome %q\n", outcome)
+			code = 1
+		}
+	}
 	log := logged.String()
 	for value := range sensitive {
 		if at := strings.Index(log, value); at >= 0 {
@@ -164,6 +178,24 @@ func TestL07AuditLines(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+// What is the server's own fault is more than an information: an operator who logs warnings alone sees it.
+func TestRefusalsOfTheServersOwnFaultAreWarnings(t *testing.T) {
+	var log capture
+	s := start(t, newCluster(t, nil), tee(&log, func(w io.Writer) slog.Handler {
+		return slog.NewJSONHandler(w, &slog.HandlerOptions{Level: slog.LevelWarn})
+	}))
+	s.ask(t, s.callers[0], post(grantType))
+	s.ask(t, s.callers[0], post(grantType).as(worker, "nobody's secret"))
+	if got := log.String(); got != "" {
+		t.Errorf("logged %s", got)
+	}
+	s.change(func() { s.notReady = true })
+	s.ask(t, s.callers[0], post(grantType))
+	if line := object(t, []byte(log.String())); line["level"] != "WARN" || line["error"] != "temporarily_unavailable" {
+		t.Errorf("logged %v", line)
 	}
 }
 

@@ -61,9 +61,12 @@ func (p *place) leave() {
 	}
 }
 
-// aside leaves the place while something is waited for that others do, and reports whether there was one again after it.
-func (p *place) aside(ctx context.Context, wait func()) bool {
+// aside leaves the place while something is waited for that others do, and reports whether there was one again after it. It is a
+// clientauth.Aside.
+func (p *place) aside(ctx context.Context, what string, wait func(context.Context)) bool {
 	p.leave()
-	wait()
+	waiting, span := childSpan(ctx, what)
+	wait(waiting)
+	span.End()
 	return p.take(ctx)
 }

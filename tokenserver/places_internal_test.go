@@ -53,7 +53,7 @@ func TestPlaces(t *testing.T) {
 	})
 	t.Run("L09 a place is free for others while its request waits for something", func(t *testing.T) {
 		p, last := full(t)
-		back := last.aside(t.Context(), func() {
+		back := last.aside(t.Context(), "wait", func(context.Context) {
 			if other := p.take(t.Context()); other == nil {
 				t.Error("it was not free")
 			} else {
@@ -67,7 +67,7 @@ func TestPlaces(t *testing.T) {
 	t.Run("L09 whoever finds no place again leaves none", func(t *testing.T) {
 		synctest.Test(t, func(t *testing.T) {
 			p, last := full(t)
-			if last.aside(t.Context(), func() { p.take(t.Context()) }) {
+			if last.aside(t.Context(), "wait", func(context.Context) { p.take(t.Context()) }) {
 				t.Error("it found a place where there is none")
 			}
 			if last.leave(); len(p) != cap(p) {

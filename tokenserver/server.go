@@ -16,6 +16,8 @@ import (
 	"sync/atomic"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/kubemint/kubemint/tokenserver/assertion"
 	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/grant"
@@ -83,7 +85,9 @@ type Config struct {
 	Observe func(Observation)
 	// Panicked is told of each request that panicked, whatever it was for. It may be nil.
 	Panicked func()
-	Log      *slog.Logger
+	// Tracer makes the spans of token requests. Nil means that there are none.
+	Tracer trace.Tracer
+	Log    *slog.Logger
 }
 
 // Server answers the endpoints of one issuer.

@@ -191,6 +191,7 @@ func startOn(t *testing.T, listener net.Listener, c *cluster, options ...func(*t
 	certificate := newCertificate(t)
 	config := configOf(c)
 	config.GetCertificate = func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate, nil }
+	config.Observe = func(o tokenserver.Observation) { outcomes.Store(o.Outcome, true) }
 	for _, option := range options {
 		option(&config)
 	}

@@ -12,6 +12,8 @@ import (
 	"sync"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
+
 	"github.com/kubemint/kubemint/tokenserver/clientauth"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 	"github.com/kubemint/kubemint/tokenserver/grant"
@@ -24,31 +26,35 @@ const accessTokenType = "at+jwt"
 // token is the token endpoint (RFC 6749, section 3.2).
 func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	began, observed := s.Issuer.Now(), Observation{Outcome: panicked} // Until there is another.
+	var audit auditLine
+	span, status := untraced, http.StatusInternalServerError
 	defer func() {
 		observed.Duration = s.Issuer.Now().Sub(began)
 		s.Observe(observed)
+		endSpan(span, status, observed.Outcome, &audit)
 	}()
 	if !allow(w, r, http.MethodPost) {
 		observed.Outcome = methodNotAllowed
 		return
 	}
-	var audit auditLine
+	r, span = s.beginSpan(r)
 	token, refusal := s.issue(w, r, &audit)
 	if refusal != nil {
-		observed.Outcome = outcomeOf(refusal)
-		s.log(r.Context(), "token refused", slog.String("client", audit.clientID), slog.String("uid", audit.uid),
+		observed.Outcome, status = outcomeOf(refusal), refusal.Status
+		s.log(r.Context(), levelOf(refusal), "token refused", slog.String("client", audit.clientID), slog.String("uid", audit.uid),
 			slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
 			slog.String("error", refusal.Code), slog.String("cause", refusal.Error()))
 		refusal.Write(w)
 		return
 	}
 	observed.Outcome, observed.Method, observed.Signing = Issued, audit.method, audit.signing
+	status = http.StatusOK
 	message := "token issued"
 	if audit.reused {
 		observed.Outcome, message = Reused, "token issued again"
 	}
 	claims := audit.token.claims
-	s.log(r.Context(), message, slog.String("client", audit.clientID),
+	s.log(r.Context(), slog.LevelInfo, message, slog.String("client", audit.clientID),
 		slog.String("method", string(audit.method)), slog.String("source", r.RemoteAddr),
 		slog.GroupAttrs("token", slog.String("uid", claims.Client.UID), slog.String("scope", token.Scope),
 			slog.String("audience", claims.Access.Audience), slog.String("jti", claims.ID), slog.String("kid", audit.token.keyID),
@@ -56,15 +62,31 @@ func (s *Server) token(w http.ResponseWriter, r *http.Request) {
 	token.Write(w)
 }
 
-// log writes an audit line. It leaves out what slog.Logger would look up for a handler that wants it: the line of code that logs.
-func (s *Server) log(ctx context.Context, message string, attributes ...slog.Attr) {
+// log writes an audit line, with the trace that the request is part of. It leaves out what slog.Logger would look up for a handler that
+// wants it: the line of code that logs.
+func (s *Server) log(ctx context.Context, level slog.Level, message string, attributes ...slog.Attr) {
 	handler := s.Log.Handler()
-	if !handler.Enabled(ctx, slog.LevelInfo) {
+	if !handler.Enabled(ctx, level) {
 		return
 	}
-	record := slog.NewRecord(s.Issuer.Now(), slog.LevelInfo, message, 0)
+	record := slog.NewRecord(s.Issuer.Now(), level, message, 0)
 	record.AddAttrs(attributes...)
+	if span := trace.SpanContextFromContext(ctx); span.IsValid() {
+		record.AddAttrs(slog.String("trace_id", span.TraceID().String()))
+	}
 	_ = handler.Handle(ctx, record) // There is nobody to tell.
+}
+
+// levelOf returns how much the operators must know of a refusal: nothing is wrong with the server where the caller was.
+func levelOf(refusal *oauth2.Error) slog.Level {
+	switch {
+	case refusal.Status == http.StatusInternalServerError:
+		return slog.LevelError
+	case refusal.Status > http.StatusInternalServerError: // It passes: there is no view of the cluster yet, or too much work.
+		return slog.LevelWarn
+	default:
+		return slog.LevelInfo
+	}
 }
 
 // auditLine is who asked for a token, what became of it, and how long signing took. Of the token only its claims are logged.
@@ -138,7 +160,7 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 		return nil, refusal
 	}
 	claims.Confirmation = caller.Confirmation
-	token, refusal := s.sign(claims, audit)
+	token, refusal := s.sign(r.Context(), claims, audit)
 	if refusal != nil {
 		return nil, refusal
 	}
@@ -151,15 +173,17 @@ func (s *Server) issue(w http.ResponseWriter, r *http.Request, audit *auditLine)
 }
 
 // sign returns a token for what was granted: a new one, or, within the window of reuse, the one from before.
-func (s *Server) sign(claims *grant.Claims, audit *auditLine) (*signedToken, *oauth2.Error) {
+func (s *Server) sign(ctx context.Context, claims *grant.Claims, audit *auditLine) (*signedToken, *oauth2.Error) {
 	key := s.Registry.Ring().Signer(s.Issuer.Now())
 	if token := s.reuse.find(claims, key.ID); token != nil {
 		audit.token, audit.reused = token, true
 		return token, nil
 	}
+	_, span := childSpan(ctx, "sign token")
 	began := s.Issuer.Now()
 	text, err := key.Sign(accessTokenType, claims)
 	audit.signing = s.Issuer.Now().Sub(began)
+	span.End()
 	if err != nil {
 		return nil, oauth2.ServerError.Because(err.Error())
 	}
@@ -169,13 +193,15 @@ func (s *Server) sign(claims *grant.Claims, audit *auditLine) (*signedToken, *oa
 }
 
 // authenticate returns who the request proves to be from.
-func (s *Server) authenticate(r *http.Request, form oauth2.Form, place *place, audit *auditLine) (*clientauth.Caller, *oauth2.Error) {
+func (s *Server) authenticate(r *http.Request, form oauth2.Form, place *place, audit *auditLine) (caller *clientauth.Caller, refusal *oauth2.Error) {
+	ctx, span := childSpan(r.Context(), "authenticate client")
+	defer func() { endStep(span, refusal) }()
 	credentials, refusal := clientauth.Read(r.Header, form, s.shownCertificates(r))
 	audit.clientID, audit.method = loggable(credentials.ClientID), credentials.Method
 	if refusal != nil {
 		return nil, refusal
 	}
-	caller, known, refusal := s.authenticator.Authenticate(r.Context(), credentials, func(wait func()) bool { return place.aside(r.Context(), wait) })
+	caller, known, refusal := s.authenticator.Authenticate(ctx, credentials, place.aside)
 	audit.uid = known.UID
 	if refusal != nil {
 		return nil, refusal

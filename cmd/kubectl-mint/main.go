@@ -9,7 +9,6 @@ import (
 	"io"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -17,10 +16,12 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 	"sigs.k8s.io/controller-runtime/pkg/log"
+
+	buildinfo "github.com/kubemint/kubemint/cmd/internal/version"
 )
 
-// version is set by the linker.
-var version = ""
+// version and commit are set by the linker.
+var version, commit = "", ""
 
 // errNegative ends a command whose output has said already what is wrong.
 var errNegative = errors.New("the answer is no")
@@ -71,7 +72,7 @@ Every command acts with your own rights in the cluster. No command prints a clie
 	root.AddCommand(
 		newTokenCommand(p), newWhyCommand(p), newStatusCommand(p),
 		newRotateCommand(p), newSuspendCommand(p), newResumeCommand(p),
-		newKeysCommand(p), newVerifyCommand(p), newDoctorCommand(p), newVersionCommand(p),
+		newKeysCommand(p), newVerifyCommand(p), newDoctorCommand(p), buildinfo.Command("kubectl mint", buildinfo.Of(version, commit)),
 	)
 	return root
 }
@@ -82,25 +83,4 @@ type plugin struct {
 	access         access
 }
 
-func newVersionCommand(p *plugin) *cobra.Command {
-	return &cobra.Command{
-		Use:     "version",
-		Short:   "Print the version of this plugin",
-		Example: "  kubectl mint version",
-		Args:    cobra.NoArgs,
-		RunE: func(*cobra.Command, []string) error {
-			_, err := fmt.Fprintln(p.stdout, versionString())
-			return err
-		},
-	}
-}
-
-func versionString() string {
-	if version != "" {
-		return version
-	}
-	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
-		return build.Main.Version
-	}
-	return "(devel)"
-}
+func versionString() string { return buildinfo.Of(version, commit).Version }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
@@ -96,6 +97,7 @@ type controllerManager struct {
 	issuer  controllers.Issuer
 	policy  consent.Policy
 	keySets *assertion.KeySets
+	tracer  trace.Tracer
 	log     *slog.Logger
 }
 
@@ -149,27 +151,27 @@ func (c *controllerManager) setup(ctx context.Context, manager ctrl.Manager) err
 	recorder := manager.GetEventRecorder(v1alpha1.ManagedBy)
 	if err := (&controllers.SigningKeysReconciler{
 		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
-		Policy: c.options.signingKeyPolicy(), Now: time.Now,
+		Policy: c.options.signingKeyPolicy(), Tracer: c.tracer, Now: time.Now,
 	}).SetupWithManager(manager); err != nil {
 		return err
 	}
 	if c.options.tlsMode == tlsManaged {
 		if err := (&controllers.CertificatesReconciler{
 			Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace,
-			Hosts: c.options.tlsHosts, Now: time.Now,
+			Hosts: c.options.tlsHosts, Tracer: c.tracer, Now: time.Now,
 		}).SetupWithManager(manager); err != nil {
 			return err
 		}
 	}
 	if err := (&controllers.OAuthClientReconciler{
 		Client: writer, Live: manager.GetAPIReader(), Events: recorder, Namespace: c.options.namespace, Watched: c.options.watchNamespaces,
-		Issuer: c.issuer, Policy: c.policy, Workers: c.options.workers, Now: time.Now,
+		Issuer: c.issuer, Policy: c.policy, Workers: c.options.workers, Tracer: c.tracer, Now: time.Now,
 		KeySets: c.keySets, TrustedIssuers: c.options.assertions.issuers(), MutualTLS: c.options.clientCAFile != "",
 		WatchPods: c.options.watchPods, RestartWorkloads: c.options.restartWorkloads,
 	}).SetupWithManager(ctx, manager); err != nil {
 		return err
 	}
 	return (&controllers.ResourceServerReconciler{
-		Client: writer, Events: recorder, Policy: c.policy, Workers: c.options.workers, Now: time.Now,
+		Client: writer, Events: recorder, Policy: c.policy, Workers: c.options.workers, Tracer: c.tracer, Now: time.Now,
 	}).SetupWithManager(manager)
 }

@@ -9,7 +9,6 @@ import (
 	"log/slog"
 	"os"
 	"os/signal"
-	"runtime/debug"
 	"strings"
 	"syscall"
 
@@ -17,10 +16,12 @@ import (
 	"github.com/spf13/cobra"
 	"k8s.io/klog/v2"
 	ctrl "sigs.k8s.io/controller-runtime"
+
+	buildinfo "github.com/kubemint/kubemint/cmd/internal/version"
 )
 
-// version is set by the linker.
-var version = ""
+// version and commit are set by the linker.
+var version, commit = "", ""
 
 func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), syscall.SIGINT, syscall.SIGTERM)
@@ -59,7 +60,7 @@ exchange them for signed access tokens (client credentials grant), the key set, 
 			}
 			out := newLogWriter(os.Stderr)
 			defer out.Flush()
-			log := newLogger(&o, out)
+			log := newLogger(command.Context(), &o, out)
 			tuneMemory(o.mode, log)
 			return run(command.Context(), &o, log)
 		},
@@ -71,28 +72,21 @@ exchange them for signed access tokens (client credentials grant), the key set, 
 	o.addFlags(command.Flags())
 	command.CompletionOptions.DisableDefaultCmd = true // It is a server.
 	command.SetHelpCommand(&cobra.Command{Hidden: true})
-	command.AddCommand(newCheckToken())
+	command.AddCommand(newCheckToken(), buildinfo.Command("kubemint", buildinfo.Of(version, commit)))
 	return command
 }
 
 // newLogger returns the logger of the process, which controller-runtime and client-go use too.
-func newLogger(o *options, out io.Writer) *slog.Logger {
+func newLogger(ctx context.Context, o *options, out io.Writer) *slog.Logger {
 	handlerOptions := &slog.HandlerOptions{Level: o.logLevel}
 	var handler slog.Handler = slog.NewJSONHandler(out, handlerOptions)
 	if o.logFormat == "text" {
 		handler = slog.NewTextHandler(out, handlerOptions)
 	}
-	ctrl.SetLogger(logr.FromSlogHandler(handler))
-	klog.SetLogger(logr.FromSlogHandler(handler))
+	libraries := logr.FromSlogHandler(&calmWhenStopping{handler, ctx})
+	ctrl.SetLogger(libraries)
+	klog.SetLogger(libraries)
 	return slog.New(handler)
 }
 
-func versionString() string {
-	if version != "" {
-		return version
-	}
-	if build, ok := debug.ReadBuildInfo(); ok && build.Main.Version != "" {
-		return build.Main.Version
-	}
-	return "(devel)"
-}
+func versionString() string { return buildinfo.Of(version, commit).Version }

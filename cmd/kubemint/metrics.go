@@ -14,7 +14,7 @@ import (
 )
 
 // metrics are those of the token server, served beside controller-runtime's. Their labels take few values, none of which a caller
-// chooses. docs/configuration.md lists them.
+// chooses. docs/metrics.md lists them.
 type metrics struct {
 	registry  *prometheus.Registry
 	requests  *prometheus.CounterVec

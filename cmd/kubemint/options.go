@@ -92,6 +92,8 @@ type options struct {
 
 	logLevel  slog.Level
 	logFormat string
+
+	otlpEndpoint string
 }
 
 func (o *options) addFlags(flags *pflag.FlagSet) {
@@ -133,6 +135,7 @@ func (o *options) addFlags(flags *pflag.FlagSet) {
 
 	flags.TextVar(&o.logLevel, "log-level", slog.LevelInfo, "least level of log lines: DEBUG, INFO, WARN or ERROR")
 	flags.StringVar(&o.logFormat, "log-format", "json", "form of log lines: json or text")
+	flags.StringVar(&o.otlpEndpoint, "otlp-endpoint", "", "URL of the OpenTelemetry collector that traces of token requests and reconciliations are sent to, by OTLP over HTTP, for example http://collector.monitoring:4318 (default: $OTEL_EXPORTER_OTLP_ENDPOINT; where that is empty too, nothing is traced). $OTEL_TRACES_SAMPLER and the like count (docs/observability.md)")
 }
 
 // complete fills in defaults that depend on where kubemint runs, and checks the flags. An error says what to write.
@@ -189,7 +192,7 @@ func (o *options) complete() error {
 	if o.logFormat != "json" && o.logFormat != "text" {
 		return fmt.Errorf("--log-format is %q: write json or text", o.logFormat)
 	}
-	return nil
+	return o.completeTraces()
 }
 
 // completeWatchNamespaces checks the namespaces, and takes each once.

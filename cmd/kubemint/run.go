@@ -10,6 +10,7 @@ import (
 	"os"
 	"time"
 
+	"go.opentelemetry.io/otel/trace"
 	"golang.org/x/sync/errgroup"
 	"k8s.io/apimachinery/pkg/runtime"
 	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
@@ -30,6 +31,12 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 	if err != nil {
 		return err
 	}
+	traces, err := startTraces(ctx, o, log)
+	if err != nil {
+		return err
+	}
+	defer traces.stop()
+	traces.follow(config)
 	scheme := runtime.NewScheme()
 	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
 		return fmt.Errorf("register the API's kinds: %w", err)
@@ -45,7 +52,7 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 	if o.mode == modeController {
 		context.AfterFunc(ctx, stopped)
 	} else {
-		clients, metrics, err := startTokenServer(ctx, group, o, config, scheme, issuer, policy, serving, stopped, log)
+		clients, metrics, err := startTokenServer(ctx, group, o, config, scheme, issuer, policy, traces.tokenServer(), serving, stopped, log)
 		if err != nil {
 			return err
 		}
@@ -62,19 +69,19 @@ func run(ctx context.Context, o *options, log *slog.Logger) error {
 		if err != nil {
 			return err
 		}
-		c := &controllerManager{options: o, config: config, scheme: scheme, policy: policy, keySets: o.assertions.keySets(), log: log,
+		c := &controllerManager{options: o, config: config, scheme: scheme, policy: policy, keySets: o.assertions.keySets(), tracer: traces.controllers(), log: log,
 			issuer: controllers.Issuer{URL: issuer.URL, TokenURL: issuer.Endpoint(tokenserver.TokenPath), CACert: caCert}}
 		group.Go(func() error { return c.runAlways(ctx) })
 	}
 
-	log.Info("kubemint started", "version", versionString(), "mode", o.mode, "issuer", o.issuer, "namespace", o.namespace)
+	log.Info("kubemint started", "version", versionString(), "mode", o.mode, "issuer", o.issuer, "namespace", o.namespace, "traced", o.traced())
 	err = group.Wait()
 	log.Info("kubemint stopped")
 	return err
 }
 
 // startTokenServer starts the registry, which lives as long as serving, and the token endpoint, which calls stopped when it has ended.
-func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, policy consent.Policy, serving context.Context, stopped func(), log *slog.Logger) (*registry.Registry, *metrics, error) {
+func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, config *rest.Config, scheme *runtime.Scheme, issuer grant.Issuer, policy consent.Policy, tracer trace.Tracer, serving context.Context, stopped func(), log *slog.Logger) (*registry.Registry, *metrics, error) {
 	clients, err := registry.New(config, scheme, o.namespace, o.watchNamespaces, policy, time.Now, log.With("component", "registry"))
 	if err != nil {
 		return nil, nil, err
@@ -100,6 +107,7 @@ func startTokenServer(ctx context.Context, group *errgroup.Group, o *options, co
 		Linger:         func() { time.Sleep(o.shutdownDelay) },
 		Observe:        metrics.observe,
 		Panicked:       metrics.panics.Inc,
+		Tracer:         tracer,
 		Log:            log.With("component", "tokenserver"),
 	})
 	if err != nil {

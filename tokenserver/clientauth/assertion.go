@@ -82,13 +82,15 @@ func (a *Authenticator) keysOf(ctx context.Context, registered *grant.Asymmetric
 	if registered.KeysURL == "" {
 		return registered.Keys, nil
 	}
-	return await(aside, func() (*assertion.Keys, error) { return a.KeySets.Keys(ctx, registered.KeysURL, keyID) })
+	return await(ctx, aside, func(ctx context.Context) (*assertion.Keys, error) {
+		return a.KeySets.Keys(ctx, registered.KeysURL, keyID)
+	})
 }
 
 // await waits for keys.
-func await(aside Aside, fetch func() (*assertion.Keys, error)) (keys *assertion.Keys, refusal *oauth2.Error) {
+func await(ctx context.Context, aside Aside, fetch func(context.Context) (*assertion.Keys, error)) (keys *assertion.Keys, refusal *oauth2.Error) {
 	var err error
-	if !aside(func() { keys, err = fetch() }) {
+	if !aside(ctx, forKeySet, func(ctx context.Context) { keys, err = fetch(ctx) }) {
 		return nil, oauth2.Overloaded
 	}
 	if err != nil {
@@ -111,7 +113,9 @@ func (a *Authenticator) verifyToken(c Credentials, keys *assertion.Keys, audienc
 
 // byServiceAccount verifies a token of one of the cluster's own service accounts.
 func (a *Authenticator) byServiceAccount(ctx context.Context, c Credentials, aside Aside) (*Caller, *grant.Client, *oauth2.Error) {
-	keys, refusal := await(aside, func() (*assertion.Keys, error) { return a.Registry.ServiceAccountKeys(ctx, c.assertion.KeyID()) })
+	keys, refusal := await(ctx, aside, func(ctx context.Context) (*assertion.Keys, error) {
+		return a.Registry.ServiceAccountKeys(ctx, c.assertion.KeyID())
+	})
 	if refusal != nil {
 		return nil, nobody, refusal
 	}
@@ -160,7 +164,7 @@ func (a *Authenticator) review(ctx context.Context, c Credentials, aside Aside) 
 	}
 	var good bool
 	var err error
-	switch back := aside(func() { good, err = a.Assertions.Review(ctx, c.text) }); {
+	switch back := aside(ctx, forReview, func(ctx context.Context) { good, err = a.Assertions.Review(ctx, c.text) }); {
 	case !back:
 		return oauth2.Overloaded
 	case err != nil:
@@ -177,7 +181,7 @@ func (a *Authenticator) byTrustedToken(ctx context.Context, c Credentials, issue
 		return nil, nobody, refused("it is of a trusted issuer, and the request has no client_id: send it")
 	}
 	client := a.client(c.ClientID)
-	keys, refusal := await(aside, func() (*assertion.Keys, error) { return issuer.Keys(ctx, c.assertion.KeyID()) })
+	keys, refusal := await(ctx, aside, func(ctx context.Context) (*assertion.Keys, error) { return issuer.Keys(ctx, c.assertion.KeyID()) })
 	if refusal != nil {
 		return nil, client, refusal
 	}

@@ -45,8 +45,14 @@ type Caller struct {
 }
 
 // Aside lets a function wait for something that others do, a host that publishes keys say, and reports whether the request may go on
-// then. No other request waits behind it.
-type Aside func(wait func()) bool
+// then. No other request waits behind it. what it waits for is named in the request's trace.
+type Aside func(ctx context.Context, what string, wait func(context.Context)) bool
+
+// What a request may wait for.
+const (
+	forKeySet = "wait for key set"
+	forReview = "wait for TokenReview"
+)
 
 // nobody stands for a client that is unknown, so that refusing it takes the same work as refusing a wrong secret or assertion: one
 // comparison, or one signature, and no allocation. No secret has this digest, and nobody has these keys.

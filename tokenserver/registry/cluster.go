@@ -83,7 +83,7 @@ func (c *clusterIssuer) follow(ctx context.Context) {
 				wait = issuerRetry
 			}
 			if !told {
-				c.log.Warn("service account tokens cannot be verified, trying again: the service account needs the ClusterRole system:service-account-issuer-discovery", "error", err)
+				c.log.Warn("service account tokens cannot be verified, trying again; where that is forbidden, bind the ClusterRole system:service-account-issuer-discovery", "error", err)
 			}
 		}
 		told = err != nil

@@ -62,6 +62,9 @@
 - --shutdown-delay={{ .Values.shutdownDelaySeconds }}s
 - --log-level={{ .Values.logLevel }}
 - --log-format={{ .Values.logFormat }}
+{{- with .Values.tracing.endpoint }}
+- --otlp-endpoint={{ . }}
+{{- end }}
 {{- if .Values.watchPods }}
 - --watch-pods
 {{- end }}
@@ -123,6 +126,10 @@ spec:
       valueFrom:
         fieldRef:
           fieldPath: metadata.namespace
+    {{- if and .Values.tracing.endpoint (ne (float64 .Values.tracing.samplingRatio) 1.0) }}
+    - {name: OTEL_TRACES_SAMPLER, value: parentbased_traceidratio}
+    - {name: OTEL_TRACES_SAMPLER_ARG, value: {{ .Values.tracing.samplingRatio | quote }}}
+    {{- end }}
     {{- with .Values.extraEnv }}
     {{- toYaml . | nindent 4 }}
     {{- end }}
