@@ -107,6 +107,12 @@ conformance: controlplane build ## Test the token endpoint row by row, and print
 wycheproof: ## Run Wycheproof's vectors for signatures through the verifier of assertions (downloads 26 MB the first time)
 	@cd hack/wycheproof && go build -o $(BIN)/kubemint-wycheproof . && $(BIN)/kubemint-wycheproof
 
+.PHONY: dashboard
+dashboard: controlplane build $(PROMETHEUS) ## Fill the chart's dashboard with real data, fail where a panel has none, and draw docs/dashboard.png (4 minutes)
+	@cd hack/dashboard/draw && go build -o $(BIN)/kubemint-dashboard-draw .
+	@go build -o $(BIN)/kubemint-dashboard ./hack/dashboard && $(BIN)/kubemint-dashboard -prometheus $(PROMETHEUS)
+	$(BIN)/kubemint-dashboard-draw $(BIN)/dashboard/picture.json docs/dashboard.png
+
 .PHONY: fuzz
 fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
 	@set -e; for package in $$(go list ./tokenserver/...); do \

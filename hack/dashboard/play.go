@@ -154,30 +154,39 @@ type asker struct {
 	wrong    bool // and refused
 }
 
-// ask sends requests to all replicas, beat by beat, until the end of the play. Each right request must get a token.
+// ask sends requests until the end of the play. Each right request must get a token.
 func (s *stage) ask(ctx context.Context, askers []asker) error {
-	for time.Since(s.begin) < playTime && ctx.Err() == nil {
-		elapsed := time.Since(s.begin).Seconds()
-		reached := s.replicas.all()
-		var group errgroup.Group
-		for _, replica := range reached {
-			for _, asker := range askers {
-				if rate := asker.rate(elapsed) / float64(len(reached)); rate > 0 {
-					group.Go(func() error { return asker.send(replica, rate) })
+	group, ctx := errgroup.WithContext(ctx)
+	for _, asker := range askers {
+		group.Go(func() error {
+			for time.Since(s.begin) < playTime && ctx.Err() == nil {
+				if err := asker.askAll(s.replicas.all(), asker.rate(time.Since(s.begin).Seconds())); err != nil {
+					return err
 				}
 			}
-		}
-		if err := group.Wait(); err != nil {
-			return err
-		}
+			return ctx.Err()
+		})
 	}
-	return ctx.Err()
+	return group.Wait()
+}
+
+// askAll sends requests to all replicas for a beat.
+func (a asker) askAll(reached []replica, rate float64) error {
+	if rate == 0 {
+		time.Sleep(time.Second)
+		return nil
+	}
+	var group errgroup.Group
+	for _, replica := range reached {
+		group.Go(func() error { return a.send(replica, rate/float64(len(reached))) })
+	}
+	return group.Wait()
 }
 
 func (a asker) send(to replica, rate float64) error {
 	result, err := load.Run(load.Plan{
 		Address: fmt.Sprintf("127.0.0.1:%d", to.Port), ServerName: "localhost",
-		Requests: a.requests, Connections: 4, Duration: beat, Rate: rate,
+		Requests: a.requests, Connections: 1 + int(rate/10), Duration: beat, Rate: rate,
 	})
 	if err != nil {
 		return fmt.Errorf("ask %s: %w", to.pod, err)

@@ -69,7 +69,7 @@ func setRange(chart *plot.Plot, panel picture.Panel) scale {
 	if !panel.FromZero {
 		chart.Y.Min -= (high - low) * .06
 	}
-	return scaleOf(panel.Unit, high)
+	return scaleOf(panel.Unit, chart.Y.Max)
 }
 
 // addSeries adds a line, with a gap where points are missing.
@@ -111,7 +111,8 @@ func valueTicks(low, high float64, s scale) (ticks []plot.Tick) {
 	apart := roundStep((high-low)/4, s.binary)
 	places := max(0, int(math.Ceil(-math.Log10(apart)-1e-9)))
 	for i := math.Ceil(low/apart - 1e-9); i*apart <= high; i++ {
-		ticks = append(ticks, plot.Tick{Value: i * apart * s.size, Label: strconv.FormatFloat(i*apart, 'f', places, 64) + s.suffix})
+		value := i*apart + 0 // no -0
+		ticks = append(ticks, plot.Tick{Value: value * s.size, Label: strconv.FormatFloat(value, 'f', places, 64) + s.suffix})
 	}
 	return ticks
 }

@@ -5,6 +5,8 @@ package main
 import (
 	"encoding/json"
 	"fmt"
+	"image"
+	"image/png"
 	"os"
 
 	"gonum.org/v1/plot/vg"
@@ -48,25 +50,26 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	if _, err := drawPicture(p).WriteTo(file); err != nil {
+	encoder := png.Encoder{CompressionLevel: png.BestCompression}
+	if err := encoder.Encode(file, withFewColors(drawPicture(p))); err != nil {
 		return err
 	}
 	return file.Close()
 }
 
-func drawPicture(p picture.Picture) vgimg.PngCanvas {
+func drawPicture(p picture.Picture) image.Image {
 	bottom := 0
 	for _, panel := range p.Panels {
 		bottom = max(bottom, panel.Y+panel.H)
 	}
 	height := vg.Length(heading + bottom*cell + gap)
-	image := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(perInch), vgimg.UseBackgroundColor(background))
-	canvas := draw.New(image)
+	paper := vgimg.NewWith(vgimg.UseWH(width, height), vgimg.UseDPI(perInch), vgimg.UseBackgroundColor(background))
+	canvas := draw.New(paper)
 	drawHeading(canvas, p)
 	for _, panel := range p.Panels {
 		drawPanel(place(canvas, panel), p, panel)
 	}
-	return vgimg.PngCanvas{Canvas: image}
+	return paper.Image()
 }
 
 // place is where a panel is, on the whole canvas.

@@ -52,7 +52,7 @@ func drawTable(c draw.Canvas, panel picture.Panel) {
 	drawRow := func(of style, cell func(column int) string) {
 		x := c.Min.X
 		for column, width := range widths {
-			write(c, vg.Point{X: x, Y: y}, cell(column), of)
+			write(c, vg.Point{X: x, Y: y}, fit(cell(column), of, width), of)
 			x += width
 		}
 		y -= rowHeight
@@ -64,22 +64,39 @@ func drawTable(c draw.Canvas, panel picture.Panel) {
 	}
 }
 
-// columnWidths shares the width by what the columns hold.
+// columnWidths shares the width by what the columns hold; where it is too little, the widest column has what the others leave.
 func columnWidths(width vg.Length, panel picture.Panel) []vg.Length {
-	const space = 14
 	widths := make([]vg.Length, len(panel.Columns))
-	left := width
+	rest, widest := width, 0
 	for i, column := range panel.Columns {
-		widths[i] = style{bold: true}.text().Width(column.Name)
+		widths[i] = style{bold: true}.text().Width(column.Name) + space
 		for _, row := range panel.Rows {
-			widths[i] = max(widths[i], style{}.text().Width(cellText(row[i], column.Unit)))
+			widths[i] = max(widths[i], style{}.text().Width(cellText(row[i], column.Unit))+space)
 		}
-		left -= widths[i]
+		rest -= widths[i]
+		if widths[i] > widths[widest] {
+			widest = i
+		}
+	}
+	if rest < 0 {
+		widths[widest] += rest
+		return widths
 	}
 	for i := range widths {
-		widths[i] += max(space, left/vg.Length(len(widths)))
+		widths[i] += rest / vg.Length(len(widths))
 	}
 	return widths
+}
+
+// fit ends a text that is too long for its column with dots, as Grafana does.
+func fit(line string, of style, width vg.Length) string {
+	if of.text().Width(line) <= width {
+		return line
+	}
+	for len(line) > 0 && of.text().Width(line+"…")+space/2 > width {
+		line = line[:len(line)-1]
+	}
+	return line + "…"
 }
 
 func cellText(cell any, unit string) string {

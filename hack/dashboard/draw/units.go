@@ -58,11 +58,11 @@ func (s scale) format(value float64, decimals *int) string {
 	}
 	places := 0
 	switch size := math.Abs(value); {
-	case size == math.Trunc(size):
 	case size < 1:
 		places = 2
 	case size < 100:
 		places = 1
 	}
-	return strconv.FormatFloat(value, 'f', places, 64) + s.suffix
+	rounded := math.Pow(10, float64(places))
+	return strconv.FormatFloat(math.Round(value*rounded)/rounded, 'f', -1, 64) + s.suffix
 }

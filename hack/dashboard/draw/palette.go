@@ -1,0 +1,35 @@
+package main
+
+import (
+	"cmp"
+	"image"
+	"image/color"
+	"maps"
+	"slices"
+)
+
+// withFewColors returns a picture in its 256 most frequent colors, a third as large as a file. What else there is are the edges of letters and lines.
+func withFewColors(of image.Image) image.Image {
+	const most = 256
+	counts := map[color.Color]int{}
+	bounds := of.Bounds()
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			counts[of.At(x, y)]++
+		}
+	}
+	palette := color.Palette(slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int { return cmp.Compare(counts[b], counts[a]) }))
+	palette = palette[:min(most, len(palette))]
+
+	nearest := map[color.Color]uint8{}
+	for c := range counts {
+		nearest[c] = uint8(palette.Index(c))
+	}
+	result := image.NewPaletted(bounds, palette)
+	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
+		for x := bounds.Min.X; x < bounds.Max.X; x++ {
+			result.SetColorIndex(x, y, nearest[of.At(x, y)])
+		}
+	}
+	return result
+}
