@@ -11,11 +11,17 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
 )
 
 // The chart's alerts and its dashboard ask for metrics, labels and values of labels that the program has.
 func TestMonitoringAsksForWhatThereIs(t *testing.T) {
-	mustGetToken(t, issued(t, newClient(newNamespace(t), "worker")))
+	namespace := newNamespace(t)
+	orders := newResourceServer(namespace, "https://orders."+namespace+".svc")
+	create(t, orders) // Each controller has something to do: some metrics are there from then on only.
+	awaitEvent(t, orders, v1alpha1.ReasonAudienceOwned)
+	mustGetToken(t, issued(t, newClient(namespace, "worker")))
 	exposed := metricsText(t)
 
 	expressions := map[string]string{}
