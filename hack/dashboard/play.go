@@ -197,7 +197,7 @@ func (a asker) send(to replica, rate float64) error {
 	return nil
 }
 
-// allRequests are those of the play: tides of right ones, and between 50 s and 90 s somebody who has a secret from before and somebody whom nobody knows.
+// allRequests are those of the play: tides of right ones, a client that asks for too much, one with a wrong secret, and one that nobody knows.
 func (s *stage) allRequests(ctx context.Context) ([]asker, error) {
 	secrets := map[string]string{}
 	for _, name := range clients {
@@ -211,19 +211,16 @@ func (s *stage) allRequests(ctx context.Context) ([]asker, error) {
 	if err != nil {
 		return nil, err
 	}
-	const grant = "grant_type=client_credentials"
-	byPost := func(name, secret string) []byte {
-		return tokenRequest(fmt.Sprintf("%s&client_id=%s.%s&client_secret=%s", grant, namespace, name, secret))
-	}
-	byToken := tokenRequest(grant + "&client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer&client_assertion=" + strings.TrimSpace(token))
 	first, last := clients[0], clients[len(clients)-1]
+	const unknown, quiet = "nobody", "batch-00" // who else never asks
+	post := fmt.Sprintf("%s&client_id=%s.%s&client_secret=%s", grant, namespace, last, secrets[last])
 	return []asker{
 		{requests: [][]byte{byBasic(first, secrets[first], grant), byBasic(clients[1], secrets[clients[1]], grant)}, rate: tide(80, 40)},
-		{requests: [][]byte{byPost(last, secrets[last])}, rate: tide(40, 15)},
-		{requests: [][]byte{byToken}, rate: tide(30, 20)},
+		{requests: [][]byte{tokenRequest(post)}, rate: tide(40, 15)},
+		{requests: [][]byte{tokenRequest(grant + assertion + strings.TrimSpace(token))}, rate: tide(30, 20)},
 		{requests: [][]byte{byBasic(first, secrets[first], grant+"&scope=payroll%3Aread")}, rate: between(30, 160, 4), wrong: true},
-		{requests: [][]byte{byBasic("batch-00", secrets[last], grant)}, rate: between(50, 90, 6), wrong: true},
-		{requests: [][]byte{byBasic("nobody", secrets[last], grant)}, rate: between(70, 85, 3), wrong: true},
+		{requests: [][]byte{byBasic(quiet, secrets[last], grant)}, rate: between(50, 90, 6), wrong: true},
+		{requests: [][]byte{byBasic(unknown, secrets[last], grant)}, rate: between(70, 85, 3), wrong: true},
 	}, nil
 }
 

@@ -96,7 +96,7 @@ func pieces(points []picture.Point, step time.Duration) (all []plotter.XYs) {
 	return all
 }
 
-// timeTicks are at half minutes, a third of a minute wide as they are written.
+// timeTicks are at half minutes.
 func timeTicks(from, to float64) (ticks []plot.Tick) {
 	const apart = 30
 	for t := math.Ceil(from/apart) * apart; t <= to; t += apart {

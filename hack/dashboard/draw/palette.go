@@ -5,13 +5,18 @@ import (
 	"image"
 	"image/color"
 	"maps"
+	"math"
 	"slices"
 )
 
-// withFewColors returns a picture in its 256 most frequent colors, a third as large as a file. What else there is are the edges of letters and lines.
+// withFewColors returns a picture in the theme's colors and those that are most frequent, 256 in all: a third as large as a file. What else there
+// is are the edges of letters and lines.
 func withFewColors(of image.Image) image.Image {
 	const most = 256
 	counts := map[color.Color]int{}
+	for _, c := range lines {
+		counts[c] = math.MaxInt / 2 // However short a line is, its color stays.
+	}
 	bounds := of.Bounds()
 	for y := bounds.Min.Y; y < bounds.Max.Y; y++ {
 		for x := bounds.Min.X; x < bounds.Max.X; x++ {

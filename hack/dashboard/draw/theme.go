@@ -30,10 +30,8 @@ var (
 
 func rgb(r, g, b uint8) color.RGBA { return color.RGBA{R: r, G: g, B: b, A: 0xff} }
 
-// translucent is a color of which a ninth is seen; the color library's values are premultiplied.
-func translucent(c color.RGBA) color.Color {
-	return color.NRGBA{R: c.R, G: c.G, B: c.B, A: 0x1c}
-}
+// translucent is a color of which a ninth is seen.
+func translucent(c color.RGBA) color.Color { return color.NRGBA{R: c.R, G: c.G, B: c.B, A: 0x1c} }
 
 // style of a text, of which Y is the middle.
 type style struct {

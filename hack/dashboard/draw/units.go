@@ -13,8 +13,14 @@ type scale struct {
 }
 
 var (
-	seconds = []scale{{size: 1e-6, suffix: " µs"}, {size: 1e-3, suffix: " ms"}, {size: 1, suffix: " s"}, {size: 60, suffix: " min"}, {size: 3600, suffix: " h"}, {size: 86400, suffix: " days"}}
-	bytes   = []scale{{size: 1, suffix: " B", binary: true}, {size: 1 << 10, suffix: " KiB", binary: true}, {size: 1 << 20, suffix: " MiB", binary: true}, {size: 1 << 30, suffix: " GiB", binary: true}}
+	seconds = []scale{
+		{size: 1e-6, suffix: " µs"}, {size: 1e-3, suffix: " ms"}, {size: 1, suffix: " s"},
+		{size: 60, suffix: " min"}, {size: 3600, suffix: " h"}, {size: 86400, suffix: " days"},
+	}
+	bytes = []scale{
+		{size: 1, suffix: " B", binary: true}, {size: 1 << 10, suffix: " KiB", binary: true},
+		{size: 1 << 20, suffix: " MiB", binary: true}, {size: 1 << 30, suffix: " GiB", binary: true},
+	}
 )
 
 // scaleOf is the scale for a Grafana unit and values of this size.
