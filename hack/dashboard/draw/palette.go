@@ -23,7 +23,9 @@ func withFewColors(of image.Image) image.Image {
 			counts[of.At(x, y)]++
 		}
 	}
-	palette := color.Palette(slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int { return cmp.Compare(counts[b], counts[a]) }))
+	palette := color.Palette(slices.SortedFunc(maps.Keys(counts), func(a, b color.Color) int {
+		return cmp.Or(cmp.Compare(counts[b], counts[a]), cmp.Compare(number(a), number(b))) // The same picture makes the same file.
+	}))
 	palette = palette[:min(most, len(palette))]
 
 	nearest := map[color.Color]uint8{}
@@ -37,4 +39,9 @@ func withFewColors(of image.Image) image.Image {
 		}
 	}
 	return result
+}
+
+func number(c color.Color) uint64 {
+	r, g, b, _ := c.RGBA()
+	return uint64(r)<<32 | uint64(g)<<16 | uint64(b)
 }
