@@ -29,7 +29,7 @@ func drawTimeSeries(c draw.Canvas, p picture.Picture, panel picture.Panel) {
 	chart.X.Tick.Marker = plot.TickerFunc(timeTicks)
 	scale := setRange(chart, panel)
 	for _, axis := range []*plot.Axis{&chart.X, &chart.Y} {
-		axis.Width, axis.Tick.LineStyle.Width, axis.Tick.Length = 0, 0, 0
+		axis.Width, axis.Tick.Width, axis.Tick.Length = 0, 0, 0
 		axis.Padding = 4
 		axis.Tick.Label.Color, axis.Tick.Label.Font = dim, style{size: 12}.text().Font
 	}
