@@ -21,8 +21,10 @@ CRD_REF_DOCS := $(TOOLS)/crd-ref-docs@v0.3.0
 HELM := $(TOOLS)/helm@v4.3.1
 HELM_DOCS := $(TOOLS)/helm-docs@v1.14.2
 KUSTOMIZE := $(TOOLS)/kustomize@v5.8.2
-# The version stands in the go.mod that it is built from.
-PROMETHEUS := $(TOOLS)/prometheus@$(shell awk '$$1 == "github.com/prometheus/prometheus" {print $$2}' hack/interop/prometheus/go.mod)
+# The versions stand in the go.mod files that they are built from.
+PROMETHEUS_VERSION := $(shell awk '$$1 == "github.com/prometheus/prometheus" {print $$2}' hack/prometheus/go.mod)
+PROMETHEUS := $(TOOLS)/prometheus@$(PROMETHEUS_VERSION)
+PROMTOOL := $(TOOLS)/promtool@$(PROMETHEUS_VERSION)
 HELM_UNITTEST := $(TOOLS)/helm-unittest@$(shell awk '$$1 == "github.com/helm-unittest/helm-unittest" {print $$2}' hack/helmunittest/go.mod)
 NODE_MODULES := hack/interop/node/node_modules/.package-lock.json
 # Debian's packages are in Debian's Python. For packages in another one: make interop PYTHON=python3
@@ -36,7 +38,7 @@ demo: controlplane build ## Show the whole road on a local control plane: apply,
 	@go build -o $(BIN)/kubemint-demo ./hack/demo && $(BIN)/kubemint-demo
 
 .PHONY: test
-test: controlplane build $(HELM) $(HELM_UNITTEST) ## Run all tests, against a real API server
+test: controlplane build $(HELM) $(HELM_UNITTEST) $(PROMTOOL) ## Run all tests, against a real API server
 	$(HELM_UNITTEST) --strict charts/kubemint
 	go test -timeout 20m ./...
 
@@ -102,6 +104,10 @@ verify: generate ## Fail where generated files or go.mod are stale
 	@untracked=$$(git ls-files --others --exclude-standard api config charts dist docs); \
 		[ -z "$$untracked" ] || { echo "generated but not committed: $$untracked"; exit 1; }
 
+.PHONY: alerts
+alerts: $(HELM) $(PROMTOOL) ## Try the chart's alerts in Prometheus' own engine: when each fires, with which words, and when none does
+	go test -count=1 -v -run 'Alert|Runbook' ./charts
+
 .PHONY: conformance
 conformance: controlplane build ## Test the token endpoint row by row, and print the table (V=1: with each case)
 	@go build -o $(BIN)/kubemint-conformance ./hack/conformance && $(BIN)/kubemint-conformance $(if $(V),-v)
@@ -109,6 +115,12 @@ conformance: controlplane build ## Test the token endpoint row by row, and print
 .PHONY: wycheproof
 wycheproof: ## Run Wycheproof's vectors for signatures through the verifier of assertions (downloads 26 MB the first time)
 	@cd hack/wycheproof && go build -o $(BIN)/kubemint-wycheproof . && $(BIN)/kubemint-wycheproof
+
+.PHONY: dashboard
+dashboard: controlplane build $(PROMETHEUS) ## Fill the chart's dashboard with real data, fail where a panel has none, and draw docs/dashboard.png (4 minutes)
+	@cd hack/dashboard/draw && go build -o $(BIN)/kubemint-dashboard-draw .
+	@go build -o $(BIN)/kubemint-dashboard ./hack/dashboard && $(BIN)/kubemint-dashboard -prometheus $(PROMETHEUS)
+	$(BIN)/kubemint-dashboard-draw $(BIN)/dashboard/picture.json docs/dashboard.png
 
 .PHONY: fuzz
 fuzz: ## Fuzz each parser for FUZZTIME (default 1m)
@@ -160,12 +172,12 @@ $(HELM_UNITTEST):
 	@echo "building helm-unittest (2 to 3 minutes, once)"
 	@cd hack/helmunittest && go build -trimpath -ldflags "-s -w" -o $@ github.com/helm-unittest/helm-unittest/cmd/helm-unittest
 
-# Without its service discoveries, as the target is known.
-$(PROMETHEUS):
-	@echo "building Prometheus for make interop (2 to 4 minutes, once)"
-	@cd hack/interop/prometheus && go build -trimpath -tags remove_all_sd -o $@ \
+# Without its service discoveries, as the targets are known.
+$(PROMETHEUS) $(PROMTOOL):
+	@echo "building $(notdir $@) (2 to 4 minutes, once)"
+	@cd hack/prometheus && go build -trimpath -tags remove_all_sd -o $@ \
 		-ldflags "-s -w -X github.com/prometheus/common/version.Version=$$(cat $$(go list -m -f '{{.Dir}}' github.com/prometheus/prometheus)/VERSION)" \
-		github.com/prometheus/prometheus/cmd/prometheus
+		github.com/prometheus/prometheus/cmd/$(firstword $(subst @, ,$(notdir $@)))
 
 $(NODE_MODULES): hack/interop/node/package.json hack/interop/node/package-lock.json
 	@echo "installing the npm packages of make interop"

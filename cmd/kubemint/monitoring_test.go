@@ -11,11 +11,17 @@ import (
 	"testing"
 
 	"sigs.k8s.io/yaml"
+
+	"github.com/kubemint/kubemint/api/v1alpha1"
 )
 
 // The chart's alerts and its dashboard ask for metrics, labels and values of labels that the program has.
 func TestMonitoringAsksForWhatThereIs(t *testing.T) {
-	mustGetToken(t, issued(t, newClient(newNamespace(t), "worker")))
+	namespace := newNamespace(t)
+	orders := newResourceServer(namespace, "https://orders."+namespace+".svc")
+	create(t, orders) // Each controller has something to do: some metrics are there from then on only.
+	awaitEvent(t, orders, v1alpha1.ReasonAudienceOwned)
+	mustGetToken(t, issued(t, newClient(namespace, "worker")))
 	exposed := metricsText(t)
 
 	expressions := map[string]string{}
@@ -45,7 +51,7 @@ func TestMonitoringAsksForWhatThereIs(t *testing.T) {
 		}
 	}
 
-	selectors := regexp.MustCompile(`\b((?:kubemint|controller_runtime|leader_election|process|go|workqueue)_[a-z_]+)(?:\{([^}]*)\})?`)
+	selectors := regexp.MustCompile(`\b((?:kubemint|controller_runtime|leader_election|process|go|workqueue|rest_client)_[a-z_]+)(?:\{([^}]*)\})?`)
 	matchers := regexp.MustCompile(`([a-z_]+)=~?"([^"]*)"`)
 	for name, expression := range expressions {
 		found := selectors.FindAllStringSubmatch(expression, -1)
@@ -60,7 +66,7 @@ func TestMonitoringAsksForWhatThereIs(t *testing.T) {
 			for _, matcher := range matchers.FindAllStringSubmatch(selector[2], -1) {
 				label, values := matcher[1], strings.Split(matcher[2], "|")
 				switch label {
-				case "namespace", "pod": // The scraper adds them.
+				case "namespace", "pod", "job": // The scraper adds them.
 				case "outcome": // Most have no value before the first.
 					if known := []string{"issued", "reused", "temporarily_unavailable", "server_error", "overloaded", "panicked", "too_many_failures"}; slices.ContainsFunc(values,
 						func(value string) bool { return !slices.Contains(known, value) }) {

@@ -1,0 +1,25 @@
+// Draw makes a picture of a dashboard with its data, for `make dashboard`. A module of its own, so that the library that draws stays out of the
+// product's go.mod. To renew it:
+//
+//	go get gonum.org/v1/plot@latest
+module github.com/kubemint/kubemint/hack/dashboard/draw
+
+go 1.26.4
+
+require (
+	github.com/kubemint/kubemint v0.0.0
+	golang.org/x/image v0.30.0
+	gonum.org/v1/plot v0.17.0
+)
+
+require (
+	codeberg.org/go-fonts/liberation v0.5.0 // indirect
+	codeberg.org/go-latex/latex v0.2.0 // indirect
+	codeberg.org/go-pdf/fpdf v0.11.1 // indirect
+	git.sr.ht/~sbinet/gg v0.7.0 // indirect
+	github.com/ajstarks/svgo v0.0.0-20211024235047-1546f124cd8b // indirect
+	github.com/golang/freetype v0.0.0-20170609003504-e2365dfdc4a0 // indirect
+	golang.org/x/text v0.41.0 // indirect
+)
+
+replace github.com/kubemint/kubemint => ../../..
