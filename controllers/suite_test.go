@@ -16,12 +16,12 @@ import (
 	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/hack/clustertest"
 	"github.com/kubemint/kubemint/hack/localcluster"
 	"github.com/kubemint/kubemint/tokenserver/credential"
 )
@@ -54,8 +54,7 @@ func runSuite(m *testing.M) (code int, err error) {
 	}
 	defer func() { err = errors.Join(err, cluster.Stop()) }()
 	suite.config = cluster.Config()
-	suite.scheme = runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(suite.scheme), v1alpha1.AddToScheme(suite.scheme)); err != nil {
+	if suite.scheme, err = clustertest.Scheme(); err != nil {
 		return 1, err
 	}
 	admin, err := client.NewWithWatch(suite.config, client.Options{Scheme: suite.scheme})
@@ -75,22 +74,12 @@ func must(t *testing.T, err error) {
 
 func await(t *testing.T, what string, done func() error) {
 	t.Helper()
-	for deadline := time.Now().Add(patience); ; time.Sleep(5 * time.Millisecond) {
-		err := done()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("waiting for %s: %v", what, err)
-		}
-	}
+	clustertest.Await(t, patience, what, done)
 }
 
 func newNamespace(t *testing.T) string {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	must(t, suite.admin.Create(t.Context(), namespace))
-	return namespace.Name
+	return clustertest.NewNamespace(t, suite.admin).Name
 }
 
 func newClient(namespace, name string) *v1alpha1.OAuthClient {

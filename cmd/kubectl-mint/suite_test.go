@@ -16,14 +16,12 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	rbacv1 "k8s.io/api/rbac/v1"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/hack/clustertest"
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
 
@@ -71,11 +69,7 @@ func runSuite(m *testing.M) (int, error) {
 	if err := suite.cluster.InstallKubemint(ctx); err != nil {
 		return 1, err
 	}
-	scheme := runtime.NewScheme()
-	if err := errors.Join(clientgoscheme.AddToScheme(scheme), v1alpha1.AddToScheme(scheme)); err != nil {
-		return 1, err
-	}
-	if suite.admin, err = client.New(suite.cluster.Config(), client.Options{Scheme: scheme}); err != nil {
+	if suite.admin, err = clustertest.Client(suite.cluster.Config()); err != nil {
 		return 1, err
 	}
 	suite.kubemint, err = suite.cluster.StartKubemint(ctx, localcluster.KubemintOptions{
@@ -85,6 +79,9 @@ func runSuite(m *testing.M) (int, error) {
 		return 1, fmt.Errorf("%w\n%s", err, suite.log.String())
 	}
 	code := m.Run()
+	if code != 0 {
+		fmt.Fprintf(os.Stderr, "The log of kubemint:\n%s\n", suite.log.String())
+	}
 	return code, suite.kubemint.Stop()
 }
 
@@ -157,16 +154,12 @@ func parsed[T any](t *testing.T, output string) T {
 
 func newNamespace(t *testing.T) string {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	create(t, namespace)
-	return namespace.Name
+	return clustertest.NewNamespace(t, suite.admin).Name
 }
 
 func create(t *testing.T, object client.Object) {
 	t.Helper()
-	if err := suite.admin.Create(t.Context(), object); err != nil {
-		t.Fatal(err)
-	}
+	clustertest.Create(t, suite.admin, object)
 }
 
 // allow lets a user do something in a namespace, by a built-in role.
@@ -210,20 +203,9 @@ func newServer(namespace, name string, allowed []v1alpha1.AllowedClient) *v1alph
 	}
 }
 
-// await waits until a condition holds, and fails the test with its last error if it does not come to.
 func await(t *testing.T, what string, condition func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v\n%s", what, err, suite.log.String())
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	clustertest.Await(t, patience, what, condition)
 }
 
 // settled creates an OAuthClient and waits until its status speaks of it, with a reason of the condition Ready.
@@ -235,16 +217,7 @@ func settled(t *testing.T, c *v1alpha1.OAuthClient, reason string) {
 
 func awaitReason(t *testing.T, c *v1alpha1.OAuthClient, reason string) {
 	t.Helper()
-	await(t, c.Name+" to be "+reason, func() error {
-		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(c), c); err != nil {
-			return err
-		}
-		ready := meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
-		if c.Status.ObservedGeneration != c.Generation || ready == nil || ready.Reason != reason {
-			return fmt.Errorf("status is %+v", c.Status)
-		}
-		return nil
-	})
+	clustertest.AwaitReady(t, suite.admin, patience, c, reason)
 }
 
 // secretOf returns the Secret that an OAuthClient's status names.
@@ -257,14 +230,7 @@ func secretOf(t *testing.T, c *v1alpha1.OAuthClient) *corev1.Secret {
 	return &secret
 }
 
-// change changes an object as somebody with kubectl edit would, trying again where it changed meanwhile.
 func change[T client.Object](t *testing.T, object T, how func(T)) {
 	t.Helper()
-	await(t, "changing "+object.GetName(), func() error {
-		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
-			return err
-		}
-		how(object)
-		return suite.admin.Update(t.Context(), object)
-	})
+	clustertest.Change(t, suite.admin, patience, object, how)
 }

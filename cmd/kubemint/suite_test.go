@@ -22,14 +22,12 @@ import (
 	"github.com/go-logr/logr"
 	corev1 "k8s.io/api/core/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
-	"k8s.io/apimachinery/pkg/api/meta"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
-	"k8s.io/apimachinery/pkg/runtime"
-	clientgoscheme "k8s.io/client-go/kubernetes/scheme"
 	"sigs.k8s.io/controller-runtime/pkg/client"
 	"sigs.k8s.io/controller-runtime/pkg/log"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
+	"github.com/kubemint/kubemint/hack/clustertest"
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
 
@@ -78,14 +76,7 @@ func runSuite(m *testing.M) (int, error) {
 	if err := suite.cluster.InstallKubemint(ctx); err != nil {
 		return 1, err
 	}
-	scheme := runtime.NewScheme()
-	if err := clientgoscheme.AddToScheme(scheme); err != nil {
-		return 1, err
-	}
-	if err := v1alpha1.AddToScheme(scheme); err != nil {
-		return 1, err
-	}
-	if suite.admin, err = client.New(suite.cluster.Config(), client.Options{Scheme: scheme}); err != nil {
+	if suite.admin, err = clustertest.Client(suite.cluster.Config()); err != nil {
 		return 1, err
 	}
 	if err := start(ctx); err != nil {
@@ -125,8 +116,7 @@ func restart(t *testing.T, end func() error, meanwhile func(), args ...string) {
 // newNamespace makes a namespace for one test.
 func newNamespace(t *testing.T) string {
 	t.Helper()
-	namespace := &corev1.Namespace{ObjectMeta: metav1.ObjectMeta{GenerateName: "test-"}}
-	create(t, namespace)
+	namespace := clustertest.NewNamespace(t, suite.admin)
 	t.Cleanup(func() {
 		if err := suite.admin.Delete(context.Background(), namespace); err != nil && !apierrors.IsNotFound(err) && !apierrors.IsConflict(err) {
 			t.Error(err)
@@ -148,54 +138,22 @@ func newClient(namespace, name string, scopes ...v1alpha1.Scope) *v1alpha1.OAuth
 
 func create(t *testing.T, object client.Object) {
 	t.Helper()
-	if err := suite.admin.Create(t.Context(), object); err != nil {
-		t.Fatal(err)
-	}
+	clustertest.Create(t, suite.admin, object)
 }
 
-// change changes an object as somebody with kubectl edit would, trying again where it changed meanwhile.
 func change[T client.Object](t *testing.T, object T, how func(T)) {
 	t.Helper()
-	await(t, "changing "+object.GetName(), func() error {
-		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(object), object); err != nil {
-			return err
-		}
-		how(object)
-		return suite.admin.Update(t.Context(), object)
-	})
+	clustertest.Change(t, suite.admin, patience, object, how)
 }
 
-// await waits until a condition holds, and fails the test with its last error if it does not come to.
 func await(t *testing.T, what string, condition func() error) {
 	t.Helper()
-	deadline := time.Now().Add(patience)
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		if time.Now().After(deadline) {
-			t.Fatalf("%s: %v", what, err)
-		}
-		time.Sleep(20 * time.Millisecond)
-	}
+	clustertest.Await(t, patience, what, condition)
 }
 
-// awaitReason waits until the status speaks of the newest spec and Ready has a reason.
 func awaitReason(t *testing.T, c *v1alpha1.OAuthClient, reason string) *metav1.Condition {
 	t.Helper()
-	var ready *metav1.Condition
-	await(t, c.Name+" to be "+reason, func() error {
-		if err := suite.admin.Get(t.Context(), client.ObjectKeyFromObject(c), c); err != nil {
-			return err
-		}
-		ready = meta.FindStatusCondition(c.Status.Conditions, v1alpha1.ConditionReady)
-		if c.Status.ObservedGeneration != c.Generation || ready == nil || ready.Reason != reason {
-			return fmt.Errorf("status is %+v", c.Status)
-		}
-		return nil
-	})
-	return ready
+	return clustertest.AwaitReady(t, suite.admin, patience, c, reason)
 }
 
 // issued creates an OAuthClient and waits for its credentials.

@@ -3,7 +3,6 @@
 package simulation_test
 
 import (
-	"context"
 	"crypto/ecdsa"
 	"crypto/tls"
 	"flag"
@@ -26,6 +25,7 @@ import (
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 	"github.com/kubemint/kubemint/controllers"
+	"github.com/kubemint/kubemint/hack/clustertest"
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
 
@@ -392,22 +392,9 @@ func must(t *testing.T, err error) {
 	}
 }
 
-// await waits until a condition holds.
 func await(t *testing.T, what string, condition func() error) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), patience)
-	defer cancel()
-	for {
-		err := condition()
-		if err == nil {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			t.Fatalf("waiting for %s: %v", what, err)
-		case <-time.After(5 * time.Millisecond):
-		}
-	}
+	clustertest.Await(t, patience, what, condition)
 }
 
 func TestMain(m *testing.M) {
