@@ -26,9 +26,10 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// What runs here, from bin/; the version of Helm is the Makefile's.
+// What runs here, from bin/; the versions of Helm are the Makefile's.
 const (
 	helm     = "../bin/tools/helm@*"
+	helm3    = "../bin/tools/helm3@*"
 	kubectl  = "../bin/controlplane/kubectl"
 	kubemint = "../bin/kubemint"
 )

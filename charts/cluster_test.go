@@ -52,7 +52,13 @@ func kubectlIn(t *testing.T, cluster *localcluster.Cluster, args ...string) stri
 // helmIn runs helm against a cluster.
 func helmIn(t *testing.T, cluster *localcluster.Cluster, args ...string) {
 	t.Helper()
-	command := command(t, helm, append(args, "--namespace", localcluster.Namespace)...)
+	helmOfIn(t, helm, cluster, args...)
+}
+
+// helmOfIn runs a Helm of some version.
+func helmOfIn(t *testing.T, pattern string, cluster *localcluster.Cluster, args ...string) {
+	t.Helper()
+	command := command(t, pattern, append(args, "--namespace", localcluster.Namespace)...)
 	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig(), "HELM_CACHE_HOME="+t.TempDir())
 	output, err := command.CombinedOutput()
 	if err != nil {
@@ -84,10 +90,9 @@ var everything = []string{
 // strangers are kinds that the API server does not know without the CRDs of others.
 var strangers = []string{"ServiceMonitor", "PrometheusRule", "HTTPRoute"}
 
-// The API server accepts what the chart renders, field by field; and Helm installs, changes and removes it.
+// The API server accepts what the chart renders, field by field.
 func TestAPIServerAccepts(t *testing.T) {
 	cluster := newCluster(t, "billing", "shop")
-	helmIn(t, cluster, "install", "kubemint", "kubemint")
 	for name, set := range map[string][]string{
 		"defaults":                 nil,
 		"everything":               everything,
@@ -119,42 +124,6 @@ func TestAPIServerAccepts(t *testing.T) {
 			}
 		})
 	}
-
-	without := slices.DeleteFunc(slices.Clone(everything), func(set string) bool {
-		return strings.HasPrefix(set, "monitoring.renderMode") || strings.HasPrefix(set, "httpRoute")
-	})
-	steps := map[string][]string{"upgrade to everything": without, "back to the defaults": nil, "into namespaces": {"watchNamespaces={billing,shop}", "tokenServer.mode=standalone"}}
-	for _, step := range []string{"upgrade to everything", "back to the defaults", "into namespaces"} {
-		t.Run(step, func(t *testing.T) {
-			args := []string{"upgrade", "kubemint", "kubemint", "--reset-values"}
-			for _, value := range steps[step] {
-				args = append(args, "--set", value)
-			}
-			helmIn(t, cluster, args...)
-			standalone := strings.Contains(kubectlIn(t, cluster, "get", "deployments", "-A", "-o", "name"), "kubemint-controller")
-			if want := step != "back to the defaults"; standalone != want {
-				t.Errorf("is there a Deployment of the controllers? %t", standalone)
-			}
-		})
-	}
-	t.Run("kubectl scale", func(t *testing.T) {
-		helmIn(t, cluster, "upgrade", "kubemint", "kubemint", "--reset-values", "--set", "replicas=null")
-		kubectlIn(t, cluster, "scale", "-n", localcluster.Namespace, "deployment/kubemint", "--replicas=5")
-		helmIn(t, cluster, "upgrade", "kubemint", "kubemint", "--reset-values", "--set", "replicas=null,logLevel=DEBUG")
-		if got := kubectlIn(t, cluster, "get", "-n", localcluster.Namespace, "deployment/kubemint", "-o", "jsonpath={.spec.replicas}"); got != "5" {
-			t.Errorf("an upgrade made 5 replicas %s", got)
-		}
-	})
-	t.Run("uninstall", func(t *testing.T) {
-		helmIn(t, cluster, "uninstall", "kubemint")
-		left := kubectlIn(t, cluster, "get", "-A", "-o", "name", "-l", "app.kubernetes.io/instance=kubemint",
-			"crds,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,deployments,services,configmaps,networkpolicies,ingresses,hpa,pdb")
-		want := "customresourcedefinition.apiextensions.k8s.io/oauthclients.oauth.kubemint.dev\n" +
-			"customresourcedefinition.apiextensions.k8s.io/resourceservers.oauth.kubemint.dev\n"
-		if left != want {
-			t.Errorf("it leaves\n%s\nwant\n%s", left, want)
-		}
-	})
 }
 
 // The program does its work with exactly the rights that the chart gives it in each mode, and has no others.

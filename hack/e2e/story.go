@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubemint/kubemint/hack/before"
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
 
@@ -54,7 +55,7 @@ func runStory(ctx context.Context, e *e2e) (err error) {
 		{"The API server is away for a minute", e.stopAPIServer},
 		{"At rest, with 1,000 clients", e.measureAtRest},
 		{"helm uninstall", e.uninstall},
-		{fmt.Sprintf("helm upgrade from the chart and the image of %.7s", before), e.upgrade},
+		{fmt.Sprintf("helm upgrade from the chart and the image of %.7s", before.Commit), e.upgrade},
 		{"Namespaces with clients are deleted", e.deleteNamespaces},
 	} {
 		say("%s", step.title)
