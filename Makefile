@@ -37,7 +37,7 @@ test: controlplane build $(HELM) $(HELM3) $(HELM_UNITTEST) ## Run all tests, aga
 	go test -timeout 20m ./...
 
 .PHONY: e2e
-e2e: $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (5 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
+e2e: build $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (10 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
 	@go build -o $(BIN)/kubemint-e2e ./hack/e2e && HELM=$(HELM) $(BIN)/kubemint-e2e
 
 .PHONY: e2e-node

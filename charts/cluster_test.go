@@ -5,6 +5,7 @@ import (
 	"context"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -58,12 +59,17 @@ func helmIn(t *testing.T, cluster *localcluster.Cluster, args ...string) {
 // helmOfIn runs a Helm of some version.
 func helmOfIn(t *testing.T, pattern string, cluster *localcluster.Cluster, args ...string) {
 	t.Helper()
-	command := command(t, pattern, append(args, "--namespace", localcluster.Namespace)...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig(), "HELM_CACHE_HOME="+t.TempDir())
-	output, err := command.CombinedOutput()
-	if err != nil {
+	command := helmCommand(t, pattern, cluster, args...)
+	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, output)
 	}
+}
+
+func helmCommand(t *testing.T, pattern string, cluster *localcluster.Cluster, args ...string) *exec.Cmd {
+	t.Helper()
+	command := command(t, pattern, append(args, "--namespace", localcluster.Namespace)...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig(), "HELM_CACHE_HOME="+t.TempDir())
+	return command
 }
 
 // everything sets what is off by default, but for what goes with nothing else.
@@ -93,6 +99,7 @@ var strangers = []string{"ServiceMonitor", "PrometheusRule", "HTTPRoute"}
 // The API server accepts what the chart renders, field by field.
 func TestAPIServerAccepts(t *testing.T) {
 	cluster := newCluster(t, "billing", "shop")
+	helmIn(t, cluster, "install", "kubemint", "kubemint") // the definitions
 	for name, set := range map[string][]string{
 		"defaults":                 nil,
 		"everything":               everything,
