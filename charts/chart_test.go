@@ -32,6 +32,8 @@ const (
 	helm3    = "../bin/tools/helm3@*"
 	kubectl  = "../bin/controlplane/kubectl"
 	kubemint = "../bin/kubemint"
+
+	kubectlMint = "../bin/kubectl-mint"
 )
 
 // The chart installs what `kubectl apply -k config/default` does: with its default values, and with all that is off by default.

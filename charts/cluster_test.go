@@ -3,6 +3,7 @@ package charts_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
@@ -187,11 +188,14 @@ func TestRights(t *testing.T) {
 				may += ",list pods"
 			}
 			mustMay(t, cluster, "kubemint", "billing", all, may)
+			mustFindRights(t, cluster, map[bool]string{true: "in all namespaces", false: "in billing"}[test.elsewhere], "ok")
 			if !test.elsewhere {
 				for _, account := range []string{"kubemint", release.tokenServer} {
 					mustMay(t, cluster, account, "elsewhere", all, "")
 				}
 				mustMay(t, cluster, "kubemint", localcluster.Namespace, "list oauthclients,list resourceservers,list pods,get deployments.apps", "")
+				kubectlIn(t, cluster, "delete", "rolebindings", "-n", "billing", "--all")
+				mustFindRights(t, cluster, "list oauthclients in billing", "failed")
 			}
 		})
 	}
@@ -257,6 +261,31 @@ func mustMay(t *testing.T, cluster *localcluster.Cluster, account, namespace, as
 	slices.Sort(wanted)
 	if !slices.Equal(may, wanted) {
 		t.Errorf("%s may in %s\n%q, want\n%q", account, namespace, may, wanted)
+	}
+}
+
+// mustFindRights has kubectl mint doctor look at the rights of every Deployment.
+func mustFindRights(t *testing.T, cluster *localcluster.Cluster, detail, result string) {
+	t.Helper()
+	command := command(t, kubectlMint, "doctor", "-o", "json")
+	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig())
+	output, _ := command.Output() // It fails, as no pods run here.
+	var checks []struct{ Name, Result, Detail string }
+	if err := json.Unmarshal(output, &checks); err != nil {
+		t.Fatalf("doctor: %v in %s", err, output)
+	}
+	found := 0
+	for _, check := range checks {
+		if check.Name != "rights" {
+			continue
+		}
+		found++
+		if check.Result != result || !strings.Contains(check.Detail, detail) {
+			t.Errorf("doctor: %s, and should be %s: %s", check.Result, result, check.Detail)
+		}
+	}
+	if deployments := len(strings.Fields(kubectlIn(t, cluster, "get", "deployments", "-n", localcluster.Namespace, "-o", "name"))); found != deployments {
+		t.Errorf("the doctor looks at the rights of %d Deployments of %d", found, deployments)
 	}
 }
 
