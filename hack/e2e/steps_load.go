@@ -133,7 +133,8 @@ func (e *e2e) rotate(ctx context.Context) error {
 		return err
 	}
 	return e.underLoad(ctx, e.inMode("rotation of client secrets"), func() error {
-		if _, err := e.kubectl(ctx, "annotate", "oauthclients", "-n", "billing", "files", "environment", "load", "oauth.kubemint.dev/rotate=now"); err != nil {
+		now := "oauth.kubemint.dev/rotate=" + time.Now().Format(time.RFC3339Nano) // Another value asks for another rotation.
+		if _, err := e.kubectl(ctx, "annotate", "oauthclients", "-n", "billing", "files", "environment", "load", "--overwrite", now); err != nil {
 			return err
 		}
 		return eventually(ctx, 3*time.Minute, func() error {
