@@ -65,10 +65,10 @@ func (r helmRelease) upgradeByForce(t *testing.T, set string) {
 	r.helmRun(t, "upgrade --reset-values --force-conflicts", "kubemint", set)
 }
 
-// deployment returns a part of a Deployment of the release, by its JSONPath.
-func (r helmRelease) deployment(t *testing.T, name, path string) string {
+// deployment returns a part of the token servers' Deployment, by its JSONPath.
+func (r helmRelease) deployment(t *testing.T, path string) string {
 	t.Helper()
-	return kubectlIn(t, r.cluster, "get", "-n", localcluster.Namespace, "deployment", name, "-o", "jsonpath={"+path+"}")
+	return kubectlIn(t, r.cluster, "get", "-n", localcluster.Namespace, "deployment", "kubemint", "-o", "jsonpath={"+path+"}")
 }
 
 // upgradeFrom upgrades with the values and clients that there are, none of which gets lost.
@@ -77,12 +77,12 @@ func (r helmRelease) upgradeFrom(t *testing.T, chart string) {
 	r.helmRun(t, "install", chart, "replicas=3", "logLevel=DEBUG", "issuer.url=https://id.example.com", "watchPods=true", "image.tag=v0")
 	apply(t, r.cluster, clientIn("billing"))
 	client := kubectlIn(t, r.cluster, "get", "-n", "billing", "oauthclient", "worker", "-o", "jsonpath={.metadata.uid}")
-	flags := r.deployment(t, "kubemint", args)
+	flags := r.deployment(t, args)
 	r.helmRun(t, "upgrade --reset-then-reuse-values", "kubemint", "image.tag=v1")
-	if got := r.deployment(t, "kubemint", args); got != flags {
+	if got := r.deployment(t, args); got != flags {
 		t.Errorf("the flags were %s, and are %s", flags, got)
 	}
-	if got := r.deployment(t, "kubemint", ".spec.template.spec.containers[0].image"); got != "kubemint/kubemint:v1" {
+	if got := r.deployment(t, ".spec.template.spec.containers[0].image"); got != "kubemint/kubemint:v1" {
 		t.Errorf("the image is %s", got)
 	}
 	r.mustHave(t, "3")
@@ -140,7 +140,7 @@ func (r helmRelease) scaleTo(t *testing.T, replicas string) {
 
 func (r helmRelease) mustHave(t *testing.T, replicas string) {
 	t.Helper()
-	if got := r.deployment(t, "kubemint", ".spec.replicas"); got != replicas {
+	if got := r.deployment(t, ".spec.replicas"); got != replicas {
 		t.Fatalf("there are %s replicas, and should be %s", got, replicas)
 	}
 }
