@@ -292,7 +292,7 @@ func (e *e2e) stopAPIServer(ctx context.Context) error {
 		note("left out: the cluster is not ours to stop")
 		return nil
 	}
-	return e.underLoad(ctx, e.inMode("the API server away"), func() error {
+	if err := e.underLoad(ctx, e.inMode("the API server away"), func() error {
 		if err := e.apiServer.StopAPIServer(); err != nil {
 			return err
 		}
@@ -303,6 +303,35 @@ func (e *e2e) stopAPIServer(ctx context.Context) error {
 			return err
 		}
 		return e.awaitReplicas(ctx)
+	}); err != nil {
+		return err
+	}
+	return e.awaitCluster(ctx)
+}
+
+// awaitCluster waits until Kubernetes itself has caught up after an outage, for which its parts take up to a minute: kube-controller-manager,
+// scheduler, kubelet and kube-proxy. Until then no rolling update of anything is safe. It replaces the pod of the API, and waits until
+// all calls reach the new one.
+func (e *e2e) awaitCluster(ctx context.Context) error {
+	if err := e.kubectlAll(ctx,
+		[]string{"rollout", "restart", "-n", "shop", "deployment/orders"},
+		[]string{"rollout", "status", "-n", "shop", "deployment/orders", "--timeout=3m"},
+	); err != nil {
+		return err
+	}
+	return eventually(ctx, 3*time.Minute, func() error {
+		pods, err := e.kubectl(ctx, "get", "pods", "-n", "shop", "-o", "name")
+		if err != nil {
+			return err
+		}
+		if len(strings.Fields(pods)) != 1 {
+			return fmt.Errorf("the former pod of the API is there: %s", pods)
+		}
+		c, _, err := e.countDuring(ctx, func() error { return nil })
+		if err == nil && c.FailedCalls > 0 {
+			err = fmt.Errorf("%d calls do not reach the pod of the API", c.FailedCalls)
+		}
+		return err
 	})
 }
 
