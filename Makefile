@@ -19,6 +19,7 @@ CONTROLLER_GEN := $(TOOLS)/controller-gen@v0.23.0
 GOLANGCI_LINT := $(TOOLS)/golangci-lint@v2.15.0
 CRD_REF_DOCS := $(TOOLS)/crd-ref-docs@v0.3.0
 HELM := $(TOOLS)/helm@v4.3.1
+HELM3 := $(TOOLS)/helm3@v3.22.0
 HELM_DOCS := $(TOOLS)/helm-docs@v1.14.2
 KUSTOMIZE := $(TOOLS)/kustomize@v5.8.2
 # The versions stand in the go.mod files that they are built from.
@@ -38,12 +39,12 @@ demo: controlplane build ## Show the whole road on a local control plane: apply,
 	@go build -o $(BIN)/kubemint-demo ./hack/demo && $(BIN)/kubemint-demo
 
 .PHONY: test
-test: controlplane build $(HELM) $(HELM_UNITTEST) $(PROMTOOL) ## Run all tests, against a real API server
+test: controlplane build $(HELM) $(HELM3) $(HELM_UNITTEST) $(PROMTOOL) ## Run all tests, against a real API server
 	$(HELM_UNITTEST) --strict charts/kubemint
 	go test -timeout 20m ./...
 
 .PHONY: e2e
-e2e: $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (5 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
+e2e: build $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (10 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
 	@go build -o $(BIN)/kubemint-e2e ./hack/e2e && HELM=$(HELM) $(BIN)/kubemint-e2e
 
 .PHONY: e2e-node
@@ -151,7 +152,7 @@ bench-endpoint: controlplane build ## Measure the token endpoint under load, bes
 define tool
 	@echo "installing $(notdir $@) (a minute or two, once)"
 	@rm -rf $@.new && GOBIN=$@.new go install $(1)@$(lastword $(subst @, ,$@))
-	@mv $@.new/$(firstword $(subst @, ,$(notdir $@))) $@ && rm -rf $@.new
+	@mv $@.new/* $@ && rm -rf $@.new
 endef
 
 $(CONTROLLER_GEN):
@@ -162,6 +163,9 @@ $(CRD_REF_DOCS):
 	$(call tool,github.com/elastic/crd-ref-docs)
 $(HELM):
 	$(call tool,helm.sh/helm/v4/cmd/helm)
+# Beside Helm 4, for those who have it: under a name of its own.
+$(HELM3):
+	$(call tool,helm.sh/helm/v3/cmd/helm)
 $(HELM_DOCS):
 	$(call tool,github.com/norwoodj/helm-docs/cmd/helm-docs)
 $(KUSTOMIZE):

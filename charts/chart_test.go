@@ -26,11 +26,14 @@ import (
 	"k8s.io/apimachinery/pkg/util/yaml"
 )
 
-// What runs here, from bin/; the version of Helm is the Makefile's.
+// What runs here, from bin/; the versions of Helm are the Makefile's.
 const (
 	helm     = "../bin/tools/helm@*"
+	helm3    = "../bin/tools/helm3@*"
 	kubectl  = "../bin/controlplane/kubectl"
 	kubemint = "../bin/kubemint"
+
+	kubectlMint = "../bin/kubectl-mint"
 )
 
 // The chart installs what `kubectl apply -k config/default` does: with its default values, and with all that is off by default.

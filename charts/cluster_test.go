@@ -3,8 +3,10 @@ package charts_test
 import (
 	"bytes"
 	"context"
+	"encoding/json"
 	"fmt"
 	"os"
+	"os/exec"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -52,12 +54,23 @@ func kubectlIn(t *testing.T, cluster *localcluster.Cluster, args ...string) stri
 // helmIn runs helm against a cluster.
 func helmIn(t *testing.T, cluster *localcluster.Cluster, args ...string) {
 	t.Helper()
-	command := command(t, helm, append(args, "--namespace", localcluster.Namespace)...)
-	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig(), "HELM_CACHE_HOME="+t.TempDir())
-	output, err := command.CombinedOutput()
-	if err != nil {
+	helmOfIn(t, helm, cluster, args...)
+}
+
+// helmOfIn runs a Helm of some version.
+func helmOfIn(t *testing.T, pattern string, cluster *localcluster.Cluster, args ...string) {
+	t.Helper()
+	command := helmCommand(t, pattern, cluster, args...)
+	if output, err := command.CombinedOutput(); err != nil {
 		t.Fatalf("%s: %v\n%s", command, err, output)
 	}
+}
+
+func helmCommand(t *testing.T, pattern string, cluster *localcluster.Cluster, args ...string) *exec.Cmd {
+	t.Helper()
+	command := command(t, pattern, append(args, "--namespace", localcluster.Namespace)...)
+	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig(), "HELM_CACHE_HOME="+t.TempDir())
+	return command
 }
 
 // everything sets what is off by default, but for what goes with nothing else.
@@ -84,10 +97,10 @@ var everything = []string{
 // strangers are kinds that the API server does not know without the CRDs of others.
 var strangers = []string{"ServiceMonitor", "PrometheusRule", "HTTPRoute", "Certificate"}
 
-// The API server accepts what the chart renders, field by field; and Helm installs, changes and removes it.
+// The API server accepts what the chart renders, field by field.
 func TestAPIServerAccepts(t *testing.T) {
 	cluster := newCluster(t, "billing", "shop")
-	helmIn(t, cluster, "install", "kubemint", "kubemint")
+	helmIn(t, cluster, "install", "kubemint", "kubemint") // the definitions
 	for name, set := range map[string][]string{
 		"defaults":                 nil,
 		"everything":               everything,
@@ -119,42 +132,6 @@ func TestAPIServerAccepts(t *testing.T) {
 			}
 		})
 	}
-
-	without := slices.DeleteFunc(slices.Clone(everything), func(set string) bool {
-		return strings.HasPrefix(set, "monitoring.renderMode") || strings.HasPrefix(set, "httpRoute")
-	})
-	steps := map[string][]string{"upgrade to everything": without, "back to the defaults": nil, "into namespaces": {"watchNamespaces={billing,shop}", "tokenServer.mode=standalone"}}
-	for _, step := range []string{"upgrade to everything", "back to the defaults", "into namespaces"} {
-		t.Run(step, func(t *testing.T) {
-			args := []string{"upgrade", "kubemint", "kubemint", "--reset-values"}
-			for _, value := range steps[step] {
-				args = append(args, "--set", value)
-			}
-			helmIn(t, cluster, args...)
-			standalone := strings.Contains(kubectlIn(t, cluster, "get", "deployments", "-A", "-o", "name"), "kubemint-controller")
-			if want := step != "back to the defaults"; standalone != want {
-				t.Errorf("is there a Deployment of the controllers? %t", standalone)
-			}
-		})
-	}
-	t.Run("kubectl scale", func(t *testing.T) {
-		helmIn(t, cluster, "upgrade", "kubemint", "kubemint", "--reset-values", "--set", "replicas=null")
-		kubectlIn(t, cluster, "scale", "-n", localcluster.Namespace, "deployment/kubemint", "--replicas=5")
-		helmIn(t, cluster, "upgrade", "kubemint", "kubemint", "--reset-values", "--set", "replicas=null,logLevel=DEBUG")
-		if got := kubectlIn(t, cluster, "get", "-n", localcluster.Namespace, "deployment/kubemint", "-o", "jsonpath={.spec.replicas}"); got != "5" {
-			t.Errorf("an upgrade made 5 replicas %s", got)
-		}
-	})
-	t.Run("uninstall", func(t *testing.T) {
-		helmIn(t, cluster, "uninstall", "kubemint")
-		left := kubectlIn(t, cluster, "get", "-A", "-o", "name", "-l", "app.kubernetes.io/instance=kubemint",
-			"crds,clusterroles,clusterrolebindings,roles,rolebindings,serviceaccounts,deployments,services,configmaps,networkpolicies,ingresses,hpa,pdb")
-		want := "customresourcedefinition.apiextensions.k8s.io/oauthclients.oauth.kubemint.dev\n" +
-			"customresourcedefinition.apiextensions.k8s.io/resourceservers.oauth.kubemint.dev\n"
-		if left != want {
-			t.Errorf("it leaves\n%s\nwant\n%s", left, want)
-		}
-	})
 }
 
 // The program does its work with exactly the rights that the chart gives it in each mode, and has no others.
@@ -211,11 +188,14 @@ func TestRights(t *testing.T) {
 				may += ",list pods"
 			}
 			mustMay(t, cluster, "kubemint", "billing", all, may)
+			mustFindRights(t, cluster, map[bool]string{true: "in all namespaces", false: "in billing"}[test.elsewhere], "ok")
 			if !test.elsewhere {
 				for _, account := range []string{"kubemint", release.tokenServer} {
 					mustMay(t, cluster, account, "elsewhere", all, "")
 				}
 				mustMay(t, cluster, "kubemint", localcluster.Namespace, "list oauthclients,list resourceservers,list pods,get deployments.apps", "")
+				kubectlIn(t, cluster, "delete", "rolebindings", "-n", "billing", "--all")
+				mustFindRights(t, cluster, " in billing", "failed")
 			}
 		})
 	}
@@ -281,6 +261,31 @@ func mustMay(t *testing.T, cluster *localcluster.Cluster, account, namespace, as
 	slices.Sort(wanted)
 	if !slices.Equal(may, wanted) {
 		t.Errorf("%s may in %s\n%q, want\n%q", account, namespace, may, wanted)
+	}
+}
+
+// mustFindRights has kubectl mint doctor look at the rights of every Deployment.
+func mustFindRights(t *testing.T, cluster *localcluster.Cluster, detail, result string) {
+	t.Helper()
+	command := command(t, kubectlMint, "doctor", "-o", "json")
+	command.Env = append(os.Environ(), "KUBECONFIG="+cluster.Kubeconfig())
+	output, _ := command.Output() // It fails, as no pods run here.
+	var checks []struct{ Name, Result, Detail string }
+	if err := json.Unmarshal(output, &checks); err != nil {
+		t.Fatalf("doctor: %v in %s", err, output)
+	}
+	found := 0
+	for _, check := range checks {
+		if check.Name != "rights" {
+			continue
+		}
+		found++
+		if check.Result != result || !strings.Contains(check.Detail, detail) {
+			t.Errorf("doctor: %s, and should be %s: %s", check.Result, result, check.Detail)
+		}
+	}
+	if deployments := len(strings.Fields(kubectlIn(t, cluster, "get", "deployments", "-n", localcluster.Namespace, "-o", "name"))); found != deployments {
+		t.Errorf("the doctor looks at the rights of %d Deployments of %d", found, deployments)
 	}
 }
 

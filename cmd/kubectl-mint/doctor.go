@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"fmt"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -21,8 +20,8 @@ func newDoctorCommand(p *plugin) *cobra.Command {
 	command := &cobra.Command{
 		Use:   "doctor",
 		Short: "Examine an installation of Kubemint, and say what to do about what is not well",
-		Long: `Examine an installation of Kubemint, and say what to do about what is not well: its CRDs, Deployment, leader and rights; the issuer's metadata,
-certificate, clock and keys; and the OAuthClients that are not ready.
+		Long: `Examine an installation of Kubemint, and say what to do about what is not well: its CRDs, Deployments, leader and rights; the issuer's metadata,
+certificate, clock and keys; what each token server has seen of the cluster; and the OAuthClients that are not ready.
 
 What you may not read is left out with a warning. The exit code is 1 where anything failed.`,
 		Example: `  kubectl mint doctor
@@ -41,9 +40,9 @@ type examination struct {
 	*cluster
 	ctx     context.Context //nolint:containedctx // It lives for one run of the command.
 	options *doctorOptions
-	// deployment is nil where there is none, or the user may not read it.
-	deployment *appsv1.Deployment
-	now        func() time.Time
+	// deployments are none where there are none, or the user may not read them.
+	deployments []appsv1.Deployment
+	now         func() time.Time
 }
 
 func (o *doctorOptions) run(ctx context.Context) error {
@@ -56,7 +55,7 @@ func (o *doctorOptions) run(ctx context.Context) error {
 	if checks[0].Result == verdictFailed { // Nothing else could be known.
 		return report(o.plugin.stdout, &o.output, checks)
 	}
-	for _, part := range []func() []check{e.crds, e.deploymentReady, e.leader, e.rights, e.issuerWell, e.clients} {
+	for _, part := range []func() []check{e.crds, e.deploymentsReady, e.leader, e.rights, e.issuerWell, e.caches, e.clients} {
 		checks = append(checks, part()...)
 	}
 	return report(o.plugin.stdout, &o.output, checks)
@@ -65,11 +64,10 @@ func (o *doctorOptions) run(ctx context.Context) error {
 // kubemintNamespace is where Kubemint runs.
 func (e *examination) kubemintNamespace() string { return e.options.issuer.kubemintNamespace }
 
-// serviceAccount is the name by which the API server knows Kubemint.
-func (e *examination) serviceAccount() string {
-	name := "kubemint"
-	if e.deployment != nil && e.deployment.Spec.Template.Spec.ServiceAccountName != "" {
-		name = e.deployment.Spec.Template.Spec.ServiceAccountName
+// watched are the namespaces that Kubemint looks at; none: all.
+func (e *examination) watched() []string {
+	if len(e.deployments) == 0 {
+		return nil
 	}
-	return fmt.Sprintf("system:serviceaccount:%s:%s", e.kubemintNamespace(), name)
+	return watchedBy(&e.deployments[0])
 }

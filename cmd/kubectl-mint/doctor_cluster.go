@@ -8,7 +8,7 @@ import (
 	"strings"
 	"time"
 
-	authorizationv1 "k8s.io/api/authorization/v1"
+	appsv1 "k8s.io/api/apps/v1"
 	coordinationv1 "k8s.io/api/coordination/v1"
 	apierrors "k8s.io/apimachinery/pkg/api/errors"
 	"k8s.io/client-go/discovery"
@@ -126,17 +126,26 @@ func some(names []string) string {
 	return strings.Join(names, ", ")
 }
 
-// deploymentReady checks that Kubemint's pods run.
-func (e *examination) deploymentReady() []check {
+// deploymentsReady checks that Kubemint's pods run: token servers by themselves have a Deployment beside that of the controllers.
+func (e *examination) deploymentsReady() []check {
 	const name = "deployment"
-	deployment, err := e.kubemintDeployment(e.ctx, e.kubemintNamespace())
+	deployments, err := e.kubemintDeployments(e.ctx, e.kubemintNamespace())
 	switch {
 	case err != nil:
 		return []check{warning(name, "it cannot be read: %s", oneLine(err))}
-	case deployment == nil:
+	case len(deployments) == 0:
 		return []check{warning(name, "namespace %s has no Deployment of Kubemint: name its namespace by --kubemint-namespace", e.kubemintNamespace())}
 	}
-	e.deployment = deployment
+	e.deployments = deployments
+	var checks []check
+	for i := range deployments {
+		checks = append(checks, deploymentReady(&deployments[i]))
+	}
+	return checks
+}
+
+func deploymentReady(deployment *appsv1.Deployment) check {
+	const name = "deployment"
 	wanted := int32(1)
 	if deployment.Spec.Replicas != nil {
 		wanted = *deployment.Spec.Replicas
@@ -144,13 +153,13 @@ func (e *examination) deploymentReady() []check {
 	key, ready := client.ObjectKeyFromObject(deployment), deployment.Status.ReadyReplicas
 	switch {
 	case wanted == 0:
-		return []check{failed(name, "%s is scaled to 0: kubectl scale -n %s deployment/%s --replicas=2", key, key.Namespace, key.Name)}
+		return failed(name, "%s is scaled to 0: kubectl scale -n %s deployment/%s --replicas=2", key, key.Namespace, key.Name)
 	case ready == 0:
-		return []check{failed(name, "%s has no ready pod of %d: see kubectl describe pods -n %s and their logs", key, wanted, key.Namespace)}
+		return failed(name, "%s has no ready pod of %d: see kubectl describe pods -n %s and their logs", key, wanted, key.Namespace)
 	case ready < wanted:
-		return []check{warning(name, "%s has %d of %d pods ready: see kubectl describe pods -n %s", key, ready, wanted, key.Namespace)}
+		return warning(name, "%s has %d of %d pods ready: see kubectl describe pods -n %s", key, ready, wanted, key.Namespace)
 	default:
-		return []check{ok(name, "%s has %d of %d pods ready", key, ready, wanted)}
+		return ok(name, "%s has %d of %d pods ready", key, ready, wanted)
 	}
 }
 
@@ -185,100 +194,4 @@ func leaseFresh(lease *coordinationv1.Lease, now time.Time) check {
 		return failed(name, "%s has not renewed the lease for %s, so that no controllers run: tokens are issued, and nothing is reconciled. See Kubemint's log", *spec.HolderIdentity, age)
 	}
 	return ok(name, "%s renewed the lease %s ago", *spec.HolderIdentity, max(age, 0))
-}
-
-// need is what Kubemint must be allowed to do.
-type need struct {
-	group, resource, subresource string
-	verbs                        []string
-	// own is whether it is needed in Kubemint's own namespace only.
-	own bool
-	// flag is the flag of Kubemint that the need comes with; empty: always.
-	flag string
-	// role is where the right comes from.
-	role string
-}
-
-// needs are those of config/rbac, and of the roles that go with a flag. A test holds them together.
-var needs = []need{
-	{resource: "secrets", verbs: []string{"create", "delete", "get", "list", "update", "watch"}},
-	{group: "events.k8s.io", resource: "events", verbs: []string{"create", "patch"}},
-	{group: "oauth.kubemint.dev", resource: "oauthclients", verbs: []string{"get", "list", "watch"}},
-	{group: "oauth.kubemint.dev", resource: "resourceservers", verbs: []string{"get", "list", "watch"}},
-	{group: "oauth.kubemint.dev", resource: "oauthclients", subresource: "status", verbs: []string{"patch"}},
-	{group: "oauth.kubemint.dev", resource: "resourceservers", subresource: "status", verbs: []string{"patch"}},
-	{resource: "events", verbs: []string{"create", "patch"}, own: true},
-	{group: "coordination.k8s.io", resource: "leases", verbs: []string{"create", "get", "update"}, own: true},
-	{resource: "pods", verbs: []string{"get", "list", "watch"}, flag: "--watch-pods", role: "kubemint-pod-reader"},
-	{group: "apps", resource: "deployments", verbs: []string{"get", "patch"}, flag: "--restart-workloads", role: "kubemint-workload-restarter"},
-	{group: "apps", resource: "statefulsets", verbs: []string{"get", "patch"}, flag: "--restart-workloads", role: "kubemint-workload-restarter"},
-	{group: "apps", resource: "daemonsets", verbs: []string{"get", "patch"}, flag: "--restart-workloads", role: "kubemint-workload-restarter"},
-	{group: "authentication.k8s.io", resource: "tokenreviews", verbs: []string{"create"}, flag: "--review-service-account-tokens", role: "kubemint-token-reviewer"},
-}
-
-// rights checks that Kubemint's service account may do what it needs to, by asking the API server.
-func (e *examination) rights() []check {
-	const name = "rights"
-	var missing []string
-	asked := 0
-	for _, n := range needs {
-		if n.flag != "" && !e.hasFlag(n.flag) {
-			continue
-		}
-		for _, verb := range n.verbs {
-			allowed, err := e.mayDo(n, verb)
-			if err != nil {
-				return []check{warning(name, "whether %s may do what it needs to cannot be asked: %s", e.serviceAccount(), oneLine(err))}
-			}
-			if asked++; !allowed {
-				missing = append(missing, n.text(verb))
-			}
-		}
-	}
-	if len(missing) > 0 {
-		return []check{failed(name, "%s may not %s: apply config/rbac or the Helm chart again, and look for who changed the roles", e.serviceAccount(), some(missing))}
-	}
-	return []check{ok(name, "%s may do what it needs to (%d rights)", e.serviceAccount(), asked)}
-}
-
-// text names a right, and the role that gives it where that is not Kubemint's first.
-func (n *need) text(verb string) string {
-	resource := n.resource
-	if n.subresource != "" {
-		resource += "/" + n.subresource
-	}
-	if n.role != "" {
-		return fmt.Sprintf("%s %s (ClusterRole %s, for %s)", verb, resource, n.role, n.flag)
-	}
-	return verb + " " + resource
-}
-
-// hasFlag reports whether Kubemint runs with a flag that is off by default.
-func (e *examination) hasFlag(flag string) bool {
-	if e.deployment == nil {
-		return false
-	}
-	for _, container := range e.deployment.Spec.Template.Spec.Containers {
-		if slices.Contains(container.Args, flag) || slices.Contains(container.Args, flag+"=true") {
-			return true
-		}
-	}
-	return false
-}
-
-func (e *examination) mayDo(n need, verb string) (bool, error) {
-	review := &authorizationv1.SubjectAccessReview{Spec: authorizationv1.SubjectAccessReviewSpec{
-		User:   e.serviceAccount(),
-		Groups: []string{"system:serviceaccounts", "system:serviceaccounts:" + e.kubemintNamespace(), "system:authenticated"},
-		ResourceAttributes: &authorizationv1.ResourceAttributes{
-			Verb: verb, Group: n.group, Resource: n.resource, Subresource: n.subresource,
-		},
-	}}
-	if n.own {
-		review.Spec.ResourceAttributes.Namespace = e.kubemintNamespace()
-	}
-	if err := e.Create(e.ctx, review); err != nil {
-		return false, err
-	}
-	return review.Status.Allowed, nil
 }

@@ -153,19 +153,40 @@ func checkKeySet(ctx context.Context, httpClient *http.Client, address string) c
 	return ok(name, "%d published: %s", len(published), some(names))
 }
 
-// clients says which OAuthClients are not ready, by their reasons; of the namespace where the user may not list all.
+// clients says which OAuthClients are not ready, by their reasons.
 func (e *examination) clients() []check {
 	const name = "OAuthClients"
-	in := "all namespaces"
-	all, err := e.oauthClients(e.ctx, "")
-	if apierrors.IsForbidden(err) {
-		in = "namespace " + e.namespace
-		all, err = e.oauthClients(e.ctx, e.namespace)
-	}
+	all, in, err := e.clientsSeen()
 	if err != nil {
 		return []check{warning(name, "they cannot be listed: %s", oneLine(err))}
 	}
 	return checkClients(all, in)
+}
+
+// everywhere is where Kubemint looks where no namespaces are named.
+const everywhere = "all namespaces"
+
+// clientsSeen returns the OAuthClients that Kubemint looks at, and where that is; of the namespace where the user may not list them all.
+func (e *examination) clientsSeen() (all []v1alpha1.OAuthClient, in string, err error) {
+	watched := e.watched()
+	in = everywhere
+	if len(watched) == 0 {
+		all, err = e.oauthClients(e.ctx, "")
+	} else {
+		in = "the watched namespaces " + some(watched)
+	}
+	for _, namespace := range watched {
+		var there []v1alpha1.OAuthClient
+		if there, err = e.oauthClients(e.ctx, namespace); err != nil {
+			break
+		}
+		all = append(all, there...)
+	}
+	if apierrors.IsForbidden(err) {
+		in = "namespace " + e.namespace
+		all, err = e.oauthClients(e.ctx, e.namespace)
+	}
+	return all, in, err
 }
 
 // kubemintsOwn are the reasons that are Kubemint's to do something about, and not that of who owns the OAuthClient.

@@ -11,6 +11,7 @@ import (
 	rbacv1 "k8s.io/api/rbac/v1"
 	metav1 "k8s.io/apimachinery/pkg/apis/meta/v1"
 	"sigs.k8s.io/controller-runtime/pkg/client"
+	"sigs.k8s.io/yaml"
 
 	"github.com/kubemint/kubemint/api/v1alpha1"
 )
@@ -46,6 +47,17 @@ func TestDoctorFindsAHealthyInstallationWell(t *testing.T) {
 		t.Errorf("the exit code is %d", code)
 	}
 	contains(t, succeeds(t, "doctor", "-n", namespace), "ok        clock          the issuer's and this machine's agree")
+}
+
+func TestDoctorReadsWhatATokenServerHasSeen(t *testing.T) {
+	if found, _ := doctor(t); found["cache"].Result != "warning" || !strings.Contains(found["cache"].Detail, "no ready pod") {
+		t.Errorf("without a pod: %+v", found["cache"])
+	}
+	runPod(t, "kubemint", suite.kubemint.Port)
+	found, code := doctor(t)
+	if got := found["cache"]; got.Result != "ok" || !strings.Contains(got.Detail, "pod kubemint knows ") || code != 0 {
+		t.Errorf("cache: %+v, exit code %d", got, code)
+	}
 }
 
 func TestDoctorFindsWhatIsMissing(t *testing.T) {
@@ -113,11 +125,19 @@ func TestDoctorAsksForAllThatConfigGives(t *testing.T) {
 	if err := suite.admin.Get(t.Context(), client.ObjectKey{Namespace: "kubemint-system", Name: "kubemint"}, &lesser); err != nil {
 		t.Fatal(err)
 	}
-	source, err := os.ReadFile("doctor_cluster.go")
+	var tokenServer rbacv1.ClusterRole
+	standalone, err := os.ReadFile("../../config/components/standalone/role.yaml")
 	if err != nil {
 		t.Fatal(err)
 	}
-	for _, rule := range slices.Concat(role.Rules, lesser.Rules) {
+	if err := yaml.UnmarshalStrict(standalone, &tokenServer); err != nil {
+		t.Fatal(err)
+	}
+	source, err := os.ReadFile("doctor_rights.go")
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, rule := range slices.Concat(role.Rules, lesser.Rules, tokenServer.Rules) {
 		for _, resource := range rule.Resources {
 			name, sub, _ := strings.Cut(resource, "/")
 			line := `resource: "` + name + `", `

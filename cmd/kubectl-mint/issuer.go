@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -103,10 +104,11 @@ func (f *issuerFlags) findInCluster(ctx context.Context, c *cluster) place {
 			return found
 		}
 	}
-	deployment, err := c.kubemintDeployment(ctx, f.kubemintNamespace)
-	if err != nil || deployment == nil {
+	deployments, err := c.kubemintDeployments(ctx, f.kubemintNamespace)
+	if err != nil || len(deployments) == 0 {
 		return place{}
 	}
+	deployment := &deployments[0]
 	return place{issuer: argument(deployment, "--issuer"), source: "Deployment " + deployment.Namespace + "/" + deployment.Name}
 }
 
@@ -131,16 +133,12 @@ func (c *cluster) placeOfAny(ctx context.Context, clients []v1alpha1.OAuthClient
 	return place{}
 }
 
-// kubemintDeployment returns Kubemint's Deployment, or nil where there is none.
-func (c *cluster) kubemintDeployment(ctx context.Context, namespace string) (*appsv1.Deployment, error) {
+// kubemintDeployments returns Kubemint's Deployments, that of the token servers first.
+func (c *cluster) kubemintDeployments(ctx context.Context, namespace string) ([]appsv1.Deployment, error) {
 	var list appsv1.DeploymentList
-	if err := c.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "kubemint"}); err != nil {
-		return nil, err
-	}
-	if len(list.Items) == 0 {
-		return nil, nil
-	}
-	return &list.Items[0], nil
+	err := c.List(ctx, &list, client.InNamespace(namespace), client.MatchingLabels{"app.kubernetes.io/name": "kubemint"})
+	slices.SortStableFunc(list.Items, func(a, b appsv1.Deployment) int { return cmp.Compare(len(a.Name), len(b.Name)) })
+	return list.Items, err
 }
 
 // argument returns the value of a flag of Kubemint's container, in the form --flag=value.

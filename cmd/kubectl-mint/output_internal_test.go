@@ -259,17 +259,53 @@ unheard   RS256       yes         -         -
 }
 
 func TestRightsThatComeWithAFlagAreAskedForWithIt(t *testing.T) {
-	e := &examination{}
-	if e.hasFlag("--watch-pods") {
+	if hasFlag(&appsv1.Deployment{}, "--watch-pods") {
 		t.Error("without a Deployment, a flag is taken to be set")
 	}
-	e.deployment = &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
-		Args: []string{"--issuer=https://issuer", "--watch-pods", "--restart-workloads=true"},
+	deployment := &appsv1.Deployment{Spec: appsv1.DeploymentSpec{Template: corev1.PodTemplateSpec{Spec: corev1.PodSpec{Containers: []corev1.Container{{
+		Args: []string{"--issuer=https://issuer", "--watch-pods", "--restart-workloads=true", "--watch-namespaces=a,b"},
 	}}}}}}
-	if !e.hasFlag("--watch-pods") || !e.hasFlag("--restart-workloads") || e.hasFlag("--review-service-account-tokens") {
+	if !hasFlag(deployment, "--watch-pods") || !hasFlag(deployment, "--restart-workloads") || hasFlag(deployment, "--review-service-account-tokens") {
 		t.Error("the flags are not told apart")
 	}
-	if got := argument(e.deployment, "--issuer"); got != "https://issuer" {
+	if got := argument(deployment, "--issuer"); got != "https://issuer" {
 		t.Errorf("the issuer is %q", got)
+	}
+	if got := watchedBy(deployment); !slices.Equal(got, []string{"a", "b"}) {
+		t.Errorf("it watches %q", got)
+	}
+}
+
+// What a token server has seen is held against what there is; what has just changed may be on its way.
+func TestACacheThatStaysBehindIsFound(t *testing.T) {
+	now := time.Now()
+	client := func(created, changed time.Duration) v1alpha1.OAuthClient {
+		c := v1alpha1.OAuthClient{ObjectMeta: metav1.ObjectMeta{CreationTimestamp: metav1.NewTime(now.Add(-created))}}
+		c.ManagedFields = []metav1.ManagedFieldsEntry{{Time: &metav1.Time{Time: now.Add(-changed)}}}
+		return c
+	}
+	all := []v1alpha1.OAuthClient{client(time.Hour, 10*time.Minute), client(time.Hour, time.Hour)}
+	for name, test := range map[string]struct {
+		seen     cache
+		all      []v1alpha1.OAuthClient
+		expected verdict
+	}{
+		"all of it":              {cache{2, now.Add(-10 * time.Minute)}, all, verdictOK},
+		"since it was started":   {cache{2, now.Add(-time.Minute)}, all, verdictOK},
+		"not the last change":    {cache{2, now.Add(-20 * time.Minute)}, all, verdictFailed},
+		"one too few":            {cache{1, now.Add(-10 * time.Minute)}, all, verdictFailed},
+		"one not yet":            {cache{2, now.Add(-10 * time.Minute)}, append(slices.Clone(all), client(time.Second, time.Second)), verdictOK},
+		"a change not yet":       {cache{2, now.Add(-time.Hour)}, []v1alpha1.OAuthClient{client(time.Hour, time.Second), client(time.Hour, time.Hour)}, verdictOK},
+		"one that is gone":       {cache{3, now.Add(-10 * time.Minute)}, all, verdictWarning},
+		"what cannot be listed":  {cache{3, now.Add(-time.Hour)}, nil, verdictOK},
+		"nothing":                {cache{}, nil, verdictFailed},
+		"nothing where all told": {cache{}, all, verdictFailed},
+	} {
+		if got := checkCache("pod", test.seen, test.all, now); got.Result != test.expected {
+			t.Errorf("%s: %+v", name, got)
+		}
+	}
+	if _, err := parseCache("kubemint_clients 2\n"); err == nil {
+		t.Error("metrics of another version are taken for it")
 	}
 }

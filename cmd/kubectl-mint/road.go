@@ -158,14 +158,7 @@ func targetPort(service *corev1.Service, pod *corev1.Pod, port string) int32 {
 	if target.Type == intstr.Int {
 		return target.IntVal
 	}
-	for _, container := range pod.Spec.Containers {
-		for _, named := range container.Ports {
-			if named.Name == target.StrVal {
-				return named.ContainerPort
-			}
-		}
-	}
-	return 0
+	return namedPort(pod, target.StrVal)
 }
 
 // forwardPort forwards a free local port to a pod's until stop is closed, as kubectl port-forward does.

@@ -7,6 +7,8 @@ import (
 	"net"
 	"net/http"
 	"net/http/httptest"
+	"net/url"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -60,7 +62,7 @@ func runPod(t *testing.T, name string, port int) {
 	pod := &corev1.Pod{
 		ObjectMeta: metav1.ObjectMeta{Namespace: "kubemint-system", Name: name, Labels: labels},
 		Spec: corev1.PodSpec{NodeName: node.Name, Containers: []corev1.Container{{
-			Name: name, Image: name, Ports: []corev1.ContainerPort{{Name: "token", ContainerPort: int32(port)}},
+			Name: name, Image: name, Ports: []corev1.ContainerPort{{Name: "token", ContainerPort: int32(port)}, {Name: "metrics", ContainerPort: metricsPort(t)}},
 			SecurityContext: &corev1.SecurityContext{
 				AllowPrivilegeEscalation: ptr.To(false), RunAsNonRoot: ptr.To(true),
 				Capabilities:   &corev1.Capabilities{Drop: []corev1.Capability{"ALL"}},
@@ -87,6 +89,20 @@ func runPod(t *testing.T, name string, port int) {
 			t.Fatal(err)
 		}
 	}
+}
+
+// metricsPort is where the suite's kubemint serves its metrics.
+func metricsPort(t *testing.T) int32 {
+	t.Helper()
+	address, err := url.Parse(suite.kubemint.Metrics)
+	if err != nil {
+		t.Fatal(err)
+	}
+	port, err := strconv.ParseInt(address.Port(), 10, 32)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return int32(port)
 }
 
 // startKubelet serves what kubelets serve under /portForward, and returns its port.

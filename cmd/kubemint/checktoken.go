@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net"
 	"net/http"
 	"net/url"
 	"os"
@@ -165,7 +166,7 @@ func (m *mounted) getKeys(ctx context.Context) (*assertion.Keys, error) {
 func (m *mounted) get(request *http.Request, answer any) error {
 	response, err := m.client.Do(request)
 	if err != nil {
-		return err
+		return fmt.Errorf("%w%s", err, whatToDo(err))
 	}
 	defer response.Body.Close() //nolint:errcheck // It was read.
 	body, err := io.ReadAll(io.LimitReader(response.Body, maxCheckedBody))
@@ -184,4 +185,22 @@ func (m *mounted) get(request *http.Request, answer any) error {
 		return fmt.Errorf("the answer of %s is not what it should be: %w", request.URL, err)
 	}
 	return nil
+}
+
+// whatToDo is said with an error of the connection that the installation's values explain.
+func whatToDo(err error) string {
+	var authority x509.UnknownAuthorityError
+	var host x509.HostnameError
+	var name *net.DNSError
+	var dial *net.OpError
+	switch {
+	case errors.As(err, &authority):
+		return ": clients are given no CA that signs this certificate: set tls.caKey, or with a proxy in front have it show a certificate that everybody trusts"
+	case errors.As(err, &host):
+		return ": the certificate is not for the issuer's host: set tls.hosts, or have it made for that name"
+	case errors.As(err, &name), errors.As(err, &dial) && dial.Op == "dial":
+		return ": pods must reach the issuer's URL as everybody does: look at its DNS name here, at NetworkPolicies, and at the proxy in front (docs/helm.md, A public issuer)"
+	default:
+		return ""
+	}
 }

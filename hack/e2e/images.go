@@ -10,11 +10,9 @@ import (
 	"path/filepath"
 	"strings"
 
+	"github.com/kubemint/kubemint/hack/before"
 	"github.com/kubemint/kubemint/hack/e2e/image"
 )
-
-// before is the commit that Kubemint is upgraded from: the last one before pods were tested.
-const before = "2cbda673365a5669b3cadaa816c1d5c0f7cb27c3"
 
 // maxImageSize is what Kubemint's image may have at most.
 const maxImageSize = 60_000_000
@@ -37,7 +35,7 @@ func chartBefore() string { return filepath.Join(directory, "before", "charts", 
 
 // buildImages builds everything from the project itself, with Go alone.
 func buildImages(ctx context.Context, forNode bool) (i images, err error) {
-	say("Building images from the project: Kubemint, Kubemint as it was at %.7s, the workloads", before)
+	say("Building images from the project: Kubemint, Kubemint as it was at %.7s, the workloads", before.Commit)
 	binaries := filepath.Join(directory, "binaries")
 	if err := errors.Join(os.RemoveAll(imagesDirectory()), os.MkdirAll(imagesDirectory(), 0o755), os.MkdirAll(binaries, 0o755)); err != nil {
 		return i, err
@@ -92,16 +90,14 @@ func readImages() (i images, err error) {
 
 // extractBefore extracts the project as it was.
 func extractBefore(ctx context.Context) error {
-	target := filepath.Join(directory, "before")
+	target, err := filepath.Abs(filepath.Join(directory, "before"))
+	if err != nil {
+		return err
+	}
 	if err := errors.Join(os.RemoveAll(target), os.MkdirAll(target, 0o755)); err != nil {
 		return err
 	}
-	archive := filepath.Join(directory, "before.tar")
-	if _, err := command(ctx, "git", "archive", "--output="+archive, before, "api", "charts", "cmd", "controllers", "tokenserver", "go.mod", "go.sum"); err != nil {
-		return fmt.Errorf("the commit to upgrade from is needed, which a shallow clone lacks (git fetch --unshallow): %w", err)
-	}
-	_, err := command(ctx, "tar", "-xf", archive, "-C", target)
-	return errors.Join(err, os.Remove(archive))
+	return before.Extract(ctx, target, "api", "charts", "cmd", "controllers", "tokenserver", "go.mod", "go.sum")
 }
 
 // goBuild builds a static program as the Dockerfile does, for Linux wherever this is.

@@ -132,8 +132,9 @@ func (e *e2e) rotate(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	return e.underLoad(ctx, "rotation of client secrets", func() error {
-		if _, err := e.kubectl(ctx, "annotate", "oauthclients", "-n", "billing", "files", "environment", "load", "oauth.kubemint.dev/rotate=now"); err != nil {
+	return e.underLoad(ctx, e.inMode("rotation of client secrets"), func() error {
+		now := "oauth.kubemint.dev/rotate=" + time.Now().Format(time.RFC3339Nano) // Another value asks for another rotation.
+		if _, err := e.kubectl(ctx, "annotate", "oauthclients", "-n", "billing", "files", "environment", "load", "--overwrite", now); err != nil {
 			return err
 		}
 		return eventually(ctx, 3*time.Minute, func() error {
@@ -147,12 +148,12 @@ func (e *e2e) rotate(ctx context.Context) error {
 }
 
 func (e *e2e) killFollower(ctx context.Context) error {
-	return e.underLoad(ctx, "a pod killed", func() error {
+	return e.underLoad(ctx, e.inMode("a pod killed that issues tokens"), func() error {
 		leader, err := e.leader(ctx)
 		if err != nil {
 			return err
 		}
-		pods, err := e.pods(ctx)
+		pods, err := e.pods(ctx, tokenServers)
 		if err != nil {
 			return err
 		}
@@ -166,7 +167,7 @@ func (e *e2e) killFollower(ctx context.Context) error {
 }
 
 func (e *e2e) killLeader(ctx context.Context) error {
-	return e.underLoad(ctx, "the leader killed", func() error {
+	return e.underLoad(ctx, e.inMode("the leader killed"), func() error {
 		former, err := e.leader(ctx)
 		if err != nil {
 			return err
@@ -199,22 +200,44 @@ func (e *e2e) kill(ctx context.Context, pod string) error {
 	return e.awaitReplicas(ctx)
 }
 
-// awaitReplicas waits until both replicas are ready, and those before them are gone.
+// awaitReplicas waits until all replicas are ready, and those before them are gone.
 func (e *e2e) awaitReplicas(ctx context.Context) error {
-	if _, err := e.kubectl(ctx, "rollout", "status", "-n", namespace, "deployment/kubemint", "--timeout=3m"); err != nil {
+	deployments, err := e.kubectl(ctx, "get", "deployments", "-n", namespace, "-o", "name")
+	if err != nil {
 		return err
 	}
+	for _, deployment := range strings.Fields(deployments) {
+		if _, err := e.kubectl(ctx, "rollout", "status", "-n", namespace, deployment, "--timeout=3m"); err != nil {
+			return err
+		}
+	}
 	return eventually(ctx, time.Minute, func() error {
-		pods, err := e.pods(ctx)
-		if err == nil && len(pods) != 2 {
-			err = fmt.Errorf("there are %d pods", len(pods))
+		wanted, err := e.kubectl(ctx, "get", "deployments", "-n", namespace, "-o", "jsonpath={.items[*].spec.replicas}")
+		if err != nil {
+			return err
+		}
+		var replicas int
+		for _, text := range strings.Fields(wanted) {
+			number, err := strconv.Atoi(text)
+			if err != nil {
+				return err
+			}
+			replicas += number
+		}
+		pods, err := e.pods(ctx, "")
+		if err == nil && len(pods) != replicas {
+			err = fmt.Errorf("there are %d pods, and should be %d", len(pods), replicas)
 		}
 		return err
 	})
 }
 
-func (e *e2e) pods(ctx context.Context) ([]string, error) {
-	names, err := e.kubectl(ctx, "get", "pods", "-n", namespace, "-o", "jsonpath={.items[*].metadata.name}")
+// tokenServers selects the pods that issue tokens, which those of the controllers do not where they have some of their own.
+const tokenServers = "app.kubernetes.io/name=kubemint"
+
+// pods are those of Kubemint with a label, or with the empty one all.
+func (e *e2e) pods(ctx context.Context, label string) ([]string, error) {
+	names, err := e.kubectl(ctx, "get", "pods", "-n", namespace, "-l", label, "-o", "jsonpath={.items[*].metadata.name}")
 	return strings.Fields(names), err
 }
 
@@ -225,7 +248,7 @@ func (e *e2e) crash(ctx context.Context) error {
 		note("left out: the processes are not ours to kill")
 		return nil
 	}
-	pods, err := e.pods(ctx)
+	pods, err := e.pods(ctx, tokenServers)
 	if err != nil {
 		return err
 	}
@@ -269,7 +292,7 @@ func (e *e2e) stopAPIServer(ctx context.Context) error {
 		note("left out: the cluster is not ours to stop")
 		return nil
 	}
-	return e.underLoad(ctx, "the API server away", func() error {
+	if err := e.underLoad(ctx, e.inMode("the API server away"), func() error {
 		if err := e.apiServer.StopAPIServer(); err != nil {
 			return err
 		}
@@ -280,6 +303,35 @@ func (e *e2e) stopAPIServer(ctx context.Context) error {
 			return err
 		}
 		return e.awaitReplicas(ctx)
+	}); err != nil {
+		return err
+	}
+	return e.awaitCluster(ctx)
+}
+
+// awaitCluster waits until Kubernetes itself has caught up after an outage, for which its parts take up to a minute: kube-controller-manager,
+// scheduler, kubelet and kube-proxy. Until then no rolling update of anything is safe. It replaces the pod of the API, and waits until
+// all calls reach the new one.
+func (e *e2e) awaitCluster(ctx context.Context) error {
+	if err := e.kubectlAll(ctx,
+		[]string{"rollout", "restart", "-n", "shop", "deployment/orders"},
+		[]string{"rollout", "status", "-n", "shop", "deployment/orders", "--timeout=3m"},
+	); err != nil {
+		return err
+	}
+	return eventually(ctx, 3*time.Minute, func() error {
+		pods, err := e.kubectl(ctx, "get", "pods", "-n", "shop", "-o", "name")
+		if err != nil {
+			return err
+		}
+		if len(strings.Fields(pods)) != 1 {
+			return fmt.Errorf("the former pod of the API is there: %s", pods)
+		}
+		c, _, err := e.countDuring(ctx, func() error { return nil })
+		if err == nil && c.FailedCalls > 0 {
+			err = fmt.Errorf("%d calls do not reach the pod of the API", c.FailedCalls)
+		}
+		return err
 	})
 }
 
@@ -297,7 +349,7 @@ func (e *e2e) upgrade(ctx context.Context) error {
 	if err := e.call(ctx); err != nil {
 		return err
 	}
-	former, err := e.pods(ctx)
+	former, err := e.pods(ctx, tokenServers)
 	if err != nil {
 		return err
 	}
@@ -308,7 +360,7 @@ func (e *e2e) upgrade(ctx context.Context) error {
 		if err := e.awaitReplicas(ctx); err != nil {
 			return err
 		}
-		now, err := e.pods(ctx)
+		now, err := e.pods(ctx, tokenServers)
 		if err == nil && slices.ContainsFunc(now, func(pod string) bool { return slices.Contains(former, pod) }) {
 			err = fmt.Errorf("the upgrade left a former pod: %s", strings.Join(now, ", "))
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/kubemint/kubemint/hack/before"
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
 
@@ -25,6 +26,8 @@ var helmPath = envOr("HELM", "helm")
 type e2e struct {
 	images    images
 	apiServer *localcluster.Cluster // whose API server can be stopped; nil where the cluster is somebody else's
+
+	standalone bool // how token servers run, as in the chart's tokenServer.mode
 
 	mine     bool // the namespaces are of this run
 	policies any  // the values of namespaces.yaml
@@ -47,14 +50,25 @@ func runStory(ctx context.Context, e *e2e) (err error) {
 		{"Namespaces for restricted pods, and NetworkPolicies that deny what they do not allow", e.makeNamespaces},
 		{"helm install, two replicas, and the first token in a pod", e.install},
 		{"Pods with the Secret as files, as environment, or with none get tokens over TLS, and call an API that verifies them", e.call},
+		{"helm test, kubectl mint doctor, and a token by kubectl mint", e.examine},
 		{"Client secrets rotate while they are used", e.rotate},
 		{"A pod that issues tokens is killed", e.killFollower},
 		{"The leader is killed", e.killLeader},
 		{"A process crashes", e.crash},
+		{"helm upgrade to token servers by themselves", e.separate},
+		{"What a token server may do", e.checkRights},
+		{"kubectl scale, to four token servers and back", e.scale},
+		{"A token server is killed", e.killFollower},
+		{"The leader of the controllers is killed", e.killLeader},
+		{"There are no controllers", e.withoutControllers},
+		{"Client secrets rotate again", e.rotate},
+		{"The API server is away from token servers for a minute", e.stopAPIServer},
+		{"helm test and kubectl mint doctor again", e.examine},
+		{"helm upgrade back to one Deployment", e.unite},
 		{"The API server is away for a minute", e.stopAPIServer},
 		{"At rest, with 1,000 clients", e.measureAtRest},
 		{"helm uninstall", e.uninstall},
-		{fmt.Sprintf("helm upgrade from the chart and the image of %.7s", before), e.upgrade},
+		{fmt.Sprintf("helm upgrade from the chart and the image of %.7s", before.Commit), e.upgrade},
 		{"Namespaces with clients are deleted", e.deleteNamespaces},
 	} {
 		say("%s", step.title)

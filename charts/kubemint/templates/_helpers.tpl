@@ -67,6 +67,18 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- end }}
 
+{{/*
+The number of pods that issue tokens; empty: others choose it, and there are none yet. Where there are, it is what they chose: a field that
+a release had and has no longer is taken out of the cluster, which Kubernetes fills with 1.
+*/}}
+{{- define "kubemint.replicas" -}}
+{{- if or .Values.autoscaling.enabled (kindIs "invalid" .Values.replicas) }}
+{{- dig "spec" "replicas" "" (lookup "apps/v1" "Deployment" .Release.Namespace (include "kubemint.fullname" .)) }}
+{{- else }}
+{{- .Values.replicas }}
+{{- end }}
+{{- end }}
+
 {{/* The issuer's URL: the one given, else the Service's. */}}
 {{- define "kubemint.issuer" -}}
 {{- if .Values.issuer.url }}
@@ -161,6 +173,7 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- fail "issuer.unownedScopesNamespaces are the exceptions from issuer.unownedScopes=forbid: set that, or leave them out" }}
 {{- end }}
 {{- end }}
+{{- include "kubemint.checkTests" . }}
 {{- with .Values.audiencePolicy }}
 {{- /* Fails where the pattern is no regular expression, instead of every ResourceServer later. */}}
 {{- $_ := mustRegexMatch (.pattern | replace "{namespace}" "a") "" }}
@@ -189,5 +202,30 @@ app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- end }}
 {{- if and .Values.httpRoute.enabled (not .Values.httpRoute.parentRefs) }}
 {{- fail "httpRoute.enabled needs httpRoute.parentRefs: name the Gateway that routes to Kubemint" }}
+{{- end }}
+{{- end }}
+
+{{/* What helm test uses: the first of the namespaces that are watched, else the release's; and an audience there, where scopes need an owner. */}}
+{{- define "kubemint.testNamespace" -}}
+{{- .Values.watchNamespaces | first | default .Release.Namespace }}
+{{- end }}
+{{- define "kubemint.testAudience" -}}
+{{- $namespace := include "kubemint.testNamespace" . }}
+{{- if not (or (eq .Values.issuer.unownedScopes "allow") (has $namespace .Values.issuer.unownedScopesNamespaces)) }}
+{{- .Values.tests.audience | default (printf "https://%s-test.%s.svc" (include "kubemint.fullname" .) $namespace) }}
+{{- end }}
+{{- end }}
+
+{{/* Refuses an audience of helm test that the release's own policy would refuse. */}}
+{{- define "kubemint.checkTests" -}}
+{{- $audience := include "kubemint.testAudience" . }}
+{{- $namespace := include "kubemint.testNamespace" . }}
+{{- with .Values.audiencePolicy }}
+{{- if and $.Values.tests.enabled $audience .enabled (eq .failureAction "Deny") (not (has $namespace .exemptNamespaces)) }}
+{{- $expected := .pattern | replace "{namespace}" $namespace }}
+{{- if not (mustRegexMatch (printf "^(?:%s)$" $expected) $audience) }}
+{{- fail (printf "helm test makes a ResourceServer for %s, which audiencePolicy.pattern forbids in namespace %s (%s): set tests.audience to one that it allows, or tests.enabled=false" $audience $namespace $expected) }}
+{{- end }}
+{{- end }}
 {{- end }}
 {{- end }}
