@@ -309,7 +309,7 @@ func (e *e2e) stopAPIServer(ctx context.Context) error {
 	return e.awaitCluster(ctx)
 }
 
-// awaitCluster waits until Kubernetes itself has caught up after an outage, for which its parts take up to a minute: kube-controller-manager,
+// awaitCluster waits until Kubernetes itself has caught up after an outage, for which its parts take a minute or two: kube-controller-manager,
 // scheduler, kubelet and kube-proxy. Until then no rolling update of anything is safe. It replaces the pod of the API, and waits until
 // all calls reach the new one.
 func (e *e2e) awaitCluster(ctx context.Context) error {
