@@ -17,20 +17,12 @@ const (
 	gcPercentTokenServer = 800
 )
 
-// ballast counts as living and is never touched, so that it takes no memory. With it, a token server of few clients collects garbage half as
-// often, for 70 MiB more under full load. A collection takes half of the one core that a small container has, for some milliseconds: with one
-// in a second, more than one request in a hundred would wait for it.
-var ballast []byte //nolint:unused // It is there, that is all.
-
-const ballastSize = 8 << 20
-
 // tuneMemory spends memory to save CPU time, up to 90 % of the container's limit. GOGC and GOMEMLIMIT decide where they are set.
 func tuneMemory(mode string, log *slog.Logger) {
 	if os.Getenv("GOGC") == "" {
 		percent := gcPercent
 		if mode == modeTokenServer {
 			percent = gcPercentTokenServer
-			ballast = make([]byte, ballastSize)
 		}
 		debug.SetGCPercent(percent)
 	}
