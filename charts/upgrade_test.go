@@ -1,27 +1,23 @@
 package charts_test
 
 import (
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
 
-	"github.com/kubemint/kubemint/hack/before"
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
+
+// formerChart is the chart as it was before it knew token servers of their own, at before.Commit, packaged: a shallow clone has no history.
+const formerChart = "testdata/kubemint-before.tgz"
 
 // Helm installs the chart as it was, upgrades it, changes it and removes it. The second one takes over what the first has left.
 func TestHelm(t *testing.T) {
 	cluster := newCluster(t, "billing", "shop")
-	directory := t.TempDir()
-	if err := before.Extract(t.Context(), directory, "charts"); err != nil {
-		t.Fatal(err)
-	}
-	former := filepath.Join(directory, "charts", "kubemint")
 	for _, helm := range []struct{ version, pattern string }{{"3", helm3}, {"4", helm}} {
 		t.Run(helm.version, func(t *testing.T) {
 			r := helmRelease{cluster, helm.pattern}
-			t.Run("upgrade from the chart as it was", func(t *testing.T) { r.upgradeFrom(t, former) })
+			t.Run("upgrade from the chart as it was", func(t *testing.T) { r.upgradeFrom(t, formerChart) })
 			t.Run("changes", r.change)
 			t.Run("the number of pods", r.scale)
 			t.Run("uninstall", r.uninstall)
