@@ -1,7 +1,6 @@
 package charts_test
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"fmt"
@@ -10,7 +9,6 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -18,6 +16,7 @@ import (
 	"k8s.io/apimachinery/pkg/apis/meta/v1/unstructured"
 	"sigs.k8s.io/yaml"
 
+	"github.com/kubemint/kubemint/hack/clustertest"
 	"github.com/kubemint/kubemint/hack/localcluster"
 )
 
@@ -293,13 +292,13 @@ func mustFindRights(t *testing.T, cluster *localcluster.Cluster, detail, result 
 type release struct {
 	processes   []*localcluster.Kubemint
 	tokenServer string // the service account of the token servers
-	log         *syncBuffer
+	log         *clustertest.Buffer
 }
 
 // startRelease runs the pods of the Deployments, one of each, with their flags but for addresses.
 func startRelease(t *testing.T, cluster *localcluster.Cluster) *release {
 	t.Helper()
-	r := &release{log: &syncBuffer{}}
+	r := &release{log: &clustertest.Buffer{}}
 	port := 0
 	for _, name := range []string{"kubemint-controller", "kubemint"} { // The token server is ready when there are keys.
 		manifest, err := cluster.Kubectl(t.Context(), "get", "deployment", "-n", localcluster.Namespace, name, "-o", "yaml")
@@ -331,22 +330,4 @@ func (r *release) stop(t *testing.T) {
 			t.Error(err)
 		}
 	}
-}
-
-// syncBuffer is a buffer that processes may write to while a test reads it.
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }

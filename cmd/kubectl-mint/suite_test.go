@@ -31,7 +31,7 @@ var suite struct {
 	admin    client.Client // reads from the API server, never from a cache
 	plugin   string        // the path of the binary
 	kubemint *localcluster.Kubemint
-	log      bytes.Buffer
+	log      clustertest.Buffer
 }
 
 // serviceHost is the host under which pods would reach Kubemint. No name server knows it here, as on a workstation.

@@ -1,7 +1,6 @@
 package main_test
 
 import (
-	"bytes"
 	"context"
 	"crypto/tls"
 	"crypto/x509"
@@ -15,7 +14,6 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
-	"sync"
 	"testing"
 	"time"
 
@@ -38,7 +36,7 @@ var suite struct {
 	admin    client.Client // reads from the API server, never from a cache
 	binary   string
 	kubemint *localcluster.Kubemint
-	log      syncBuffer
+	log      clustertest.Buffer
 }
 
 // patience bounds every wait. None of the awaited conditions takes long, but for watches after an outage of the API server,
@@ -323,24 +321,6 @@ func claimsOf(t *testing.T, token string) map[string]any {
 		t.Fatal(err)
 	}
 	return claims
-}
-
-// syncBuffer is a buffer that a process may write to while a test reads it.
-type syncBuffer struct {
-	mu     sync.Mutex
-	buffer bytes.Buffer
-}
-
-func (b *syncBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.Write(p)
-}
-
-func (b *syncBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buffer.String()
 }
 
 func lastLines(text string, count int) string {
