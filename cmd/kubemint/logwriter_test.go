@@ -68,3 +68,33 @@ func pause() {
 	time.Sleep(logPause)
 	synctest.Wait()
 }
+
+// A slow reader of the log delays no token request: lines can come while others are written.
+func TestLogWriterDoesNotWaitForItsReader(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reader := make(slowReader)
+		w := newLogWriter(reader)
+		go log(w, "a") // Waits for the reader.
+		synctest.Wait()
+		log(w, "b", "c")
+		if got := <-reader; got != "a" {
+			t.Errorf("first %q, want a", got)
+		}
+		pause()
+		log(w, "d")
+		if got := <-reader; got != "bc" {
+			t.Errorf("then %q, want bc", got)
+		}
+		if got := <-reader; got != "d" {
+			t.Errorf("then %q, want d", got)
+		}
+	})
+}
+
+// slowReader takes a write when it is received from.
+type slowReader chan string
+
+func (r slowReader) Write(p []byte) (int, error) {
+	r <- string(p)
+	return len(p), nil
+}
