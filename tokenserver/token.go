@@ -225,24 +225,24 @@ func (s *Server) limited(refusal *oauth2.Error, r *http.Request, audit *auditLin
 // readForm reads the parameters of a token request, from its body alone. The body is bounded, and never inflated.
 func readForm(w http.ResponseWriter, r *http.Request) (oauth2.Form, *oauth2.Error) {
 	if r.Header.Get("Content-Encoding") != "" {
-		return nil, &oauth2.Error{Status: http.StatusUnsupportedMediaType, Code: "invalid_request",
+		return oauth2.Form{}, &oauth2.Error{Status: http.StatusUnsupportedMediaType, Code: "invalid_request",
 			Description: "Content-Encoding is not supported"}
 	}
 	if !isForm(r.Header.Get("Content-Type")) {
-		return nil, oauth2.InvalidRequest("Content-Type must be application/x-www-form-urlencoded, in UTF-8")
+		return oauth2.Form{}, oauth2.InvalidRequest("Content-Type must be application/x-www-form-urlencoded, in UTF-8")
 	}
 	if queryHasParameter(r.URL.RawQuery) {
-		return nil, oauth2.InvalidRequest("parameters must be sent in the body, never in the URL")
+		return oauth2.Form{}, oauth2.InvalidRequest("parameters must be sent in the body, never in the URL")
 	}
 	body := bodies.Get().(*bytes.Buffer)
 	defer putBack(body)
 	if _, err := body.ReadFrom(http.MaxBytesReader(w, r.Body, maxBodyBytes)); err != nil {
 		var tooLarge *http.MaxBytesError
 		if errors.As(err, &tooLarge) {
-			return nil, &oauth2.Error{Status: http.StatusRequestEntityTooLarge, Code: "invalid_request",
+			return oauth2.Form{}, &oauth2.Error{Status: http.StatusRequestEntityTooLarge, Code: "invalid_request",
 				Description: "the request body is too large"}
 		}
-		return nil, oauth2.InvalidRequest("the request body could not be read")
+		return oauth2.Form{}, oauth2.InvalidRequest("the request body could not be read")
 	}
 	return oauth2.ParseForm(body.Bytes())
 }

@@ -69,9 +69,7 @@ func (c Credentials) Proved(accepted []credential.Accepted, now time.Time) *cred
 // authentication. A certificate beside other credentials is none of them: a client may show it to every server. A refusal may come with
 // what there is to say of them in the audit log.
 func Read(header http.Header, form oauth2.Form, connection *tls.ConnectionState) (Credentials, *oauth2.Error) {
-	_, hasAssertion := form[oauth2.ParamClientAssertion]
-	_, hasType := form[oauth2.ParamClientAssertionType]
-	if hasAssertion || hasType {
+	if form[oauth2.ParamClientAssertion] != "" || form[oauth2.ParamClientAssertionType] != "" {
 		return readAssertion(header, form)
 	}
 	switch authorization := header.Values("Authorization"); len(authorization) {
@@ -90,10 +88,9 @@ func Read(header http.Header, form oauth2.Form, connection *tls.ConnectionState)
 // readAssertion reads a JWT and its type (RFC 7521, section 4.2). Beside a secret it is ambiguous.
 func readAssertion(header http.Header, form oauth2.Form) (Credentials, *oauth2.Error) {
 	text, kind := form[oauth2.ParamClientAssertion], form[oauth2.ParamClientAssertionType]
-	_, hasSecret := form[oauth2.ParamClientSecret]
 	c := Credentials{Method: PrivateKeyJWT, ClientID: form[oauth2.ParamClientID], text: text}
 	switch {
-	case hasSecret || len(header.Values("Authorization")) > 0:
+	case form[oauth2.ParamClientSecret] != "" || len(header.Values("Authorization")) > 0:
 		return Credentials{}, errSeveralMethods
 	case text == "" || kind == "":
 		return Credentials{}, oauth2.InvalidRequest("client_assertion and client_assertion_type go together: send both, or none")
@@ -131,7 +128,7 @@ func readBasic(authorization string, form oauth2.Form) (Credentials, *oauth2.Err
 	if !strings.EqualFold(scheme, "Basic") {
 		return Credentials{}, oauth2.InvalidClient.Because("the Authorization scheme is not Basic")
 	}
-	if _, ok := form[oauth2.ParamClientSecret]; ok {
+	if form[oauth2.ParamClientSecret] != "" {
 		return Credentials{}, errSeveralMethods
 	}
 	id, secret, ok := decodeBasic(strings.TrimLeft(encoded, " "))

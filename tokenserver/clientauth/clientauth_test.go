@@ -22,7 +22,7 @@ func basic(id, secret string) string { return "Basic " + encode(id+":"+secret) }
 func encode(s string) string { return base64.StdEncoding.EncodeToString([]byte(s)) }
 
 func post(id, secret string) oauth2.Form {
-	return oauth2.Form{"client_id": id, "client_secret": secret}
+	return oauth2.Form{oauth2.ParamClientID: id, oauth2.ParamClientSecret: secret}
 }
 
 // The two refusals that a request can meet.
@@ -39,6 +39,7 @@ func TestRead(t *testing.T) {
 	issued := credential.Generate()
 	accepted := map[Method]bool{PrivateKeyJWT: true} // By TestAssertions.
 
+	none := oauth2.Form{}
 	for _, test := range []struct {
 		name          string
 		authorization []string
@@ -46,73 +47,73 @@ func TestRead(t *testing.T) {
 		want          Credentials // where the request is accepted
 		refused       string      // where it is not
 	}{
-		{"A01 Basic", []string{right}, nil, viaBasic, ""},
+		{"A01 Basic", []string{right}, none, viaBasic, ""},
 		{"A02 body", nil, post(id, secret), viaPost, ""},
-		{"A03 no credentials", nil, nil, Credentials{}, uniform401},
-		{"A03 client_id alone", nil, oauth2.Form{"client_id": id}, Credentials{}, uniform401},
-		{"A03 client_secret alone", nil, oauth2.Form{"client_secret": secret}, Credentials{}, uniform401},
-		{"A09 form-encoded specials", []string{basic("a+b", "p%25%26%2B%3A%C2%A3%E2%82%AC")}, nil,
+		{"A03 no credentials", nil, none, Credentials{}, uniform401},
+		{"A03 client_id alone", nil, oauth2.Form{oauth2.ParamClientID: id}, Credentials{}, uniform401},
+		{"A03 client_secret alone", nil, oauth2.Form{oauth2.ParamClientSecret: secret}, Credentials{}, uniform401},
+		{"A09 form-encoded specials", []string{basic("a+b", "p%25%26%2B%3A%C2%A3%E2%82%AC")}, none,
 			Credentials{Method: ClientSecretBasic, ClientID: "a b", secret: "p%&+:£€"}, ""},
-		{"A09 space as %20", []string{basic("a%20b", "c%20d")}, nil,
+		{"A09 space as %20", []string{basic("a%20b", "c%20d")}, none,
 			Credentials{Method: ClientSecretBasic, ClientID: "a b", secret: "c d"}, ""},
 		{"A09 body is decoded once only, by the form", nil, post("a b", "p%25&+"),
 			Credentials{Method: ClientSecretPost, ClientID: "a b", secret: "p%25&+"}, ""},
-		{"A10 raw colons in the secret", []string{basic(id, "a::b:")}, nil,
+		{"A10 raw colons in the secret", []string{basic(id, "a::b:")}, none,
 			Credentials{Method: ClientSecretBasic, ClientID: id, secret: "a::b:"}, ""},
-		{"A10 encoded colon in the id", []string{basic("a%3Ab", "c")}, nil,
+		{"A10 encoded colon in the id", []string{basic("a%3Ab", "c")}, none,
 			Credentials{Method: ClientSecretBasic, ClientID: "a:b", secret: "c"}, ""},
-		{"A11 raw percent sign", []string{basic(id, "p%&")}, nil, Credentials{}, uniform401},
+		{"A11 raw percent sign", []string{basic(id, "p%&")}, none, Credentials{}, uniform401},
 		// Read as the space that it stands for, never as itself too.
-		{"A11 raw plus sign", []string{basic(id, "a+b")}, nil,
+		{"A11 raw plus sign", []string{basic(id, "a+b")}, none,
 			Credentials{Method: ClientSecretBasic, ClientID: id, secret: "a b"}, ""},
-		{"A11 issued secret: raw is encoded", []string{basic(id, issued)}, nil,
+		{"A11 issued secret: raw is encoded", []string{basic(id, issued)}, none,
 			Credentials{Method: ClientSecretBasic, ClientID: id, secret: issued}, ""},
-		{"A12 not base64", []string{"Basic !!!!"}, nil, Credentials{}, uniform401},
-		{"A12 base64 without padding", []string{"Basic " + strings.TrimRight(encode("a:bcd"), "=")}, nil, Credentials{}, uniform401},
-		{"A12 base64url", []string{"Basic " + base64.URLEncoding.EncodeToString([]byte("a:???>>>"))}, nil, Credentials{}, uniform401},
-		{"A12 something after the base64", []string{right + " x"}, nil, Credentials{}, uniform401},
-		{"A12 no colon", []string{"Basic " + encode(id)}, nil, Credentials{}, uniform401},
-		{"A12 empty id", []string{basic("", secret)}, nil, Credentials{}, uniform401},
-		{"A12 empty secret", []string{basic(id, "")}, nil, Credentials{}, uniform401},
-		{"A12 %zz in the id", []string{basic("%zz", secret)}, nil, Credentials{}, uniform401},
-		{"A12 %zz in the secret", []string{basic(id, "%zz")}, nil, Credentials{}, uniform401},
-		{"A12 only the scheme", []string{"Basic"}, nil, Credentials{}, uniform401},
-		{"A12 nothing after the scheme", []string{"Basic "}, nil, Credentials{}, uniform401},
-		{"A12 empty header", []string{""}, nil, Credentials{}, uniform401},
-		{"P11 invalid UTF-8 in the id", []string{basic("%FF%FE", secret)}, nil, Credentials{}, uniform401},
-		{"P11 invalid UTF-8 in the secret", []string{basic(id, "\xff")}, nil, Credentials{}, uniform401},
-		{"P12 NUL in the id", []string{basic("a%00", secret)}, nil, Credentials{}, uniform401},
-		{"P12 newline in the secret", []string{basic(id, secret+"\n")}, nil, Credentials{}, uniform401},
-		{"P12 DEL in the secret", []string{basic(id, "%7F")}, nil, Credentials{}, uniform401},
-		{"A13 basic", []string{"basic " + encode(id+":"+secret)}, nil, viaBasic, ""},
-		{"A13 BASIC", []string{"BASIC " + encode(id+":"+secret)}, nil, viaBasic, ""},
-		{"A13 two spaces", []string{"Basic  " + encode(id+":"+secret)}, nil, viaBasic, ""},
-		{"A14 Bearer", []string{"Bearer " + encode(id+":"+secret)}, nil, Credentials{}, uniform401},
-		{"A14 Negotiate", []string{"Negotiate YII="}, nil, Credentials{}, uniform401},
-		{"A14 DPoP", []string{"DPoP a.b.c"}, nil, Credentials{}, uniform401},
-		{"A14 Basic without a space", []string{"Basic" + encode(id+":"+secret)}, nil, Credentials{}, uniform401},
+		{"A12 not base64", []string{"Basic !!!!"}, none, Credentials{}, uniform401},
+		{"A12 base64 without padding", []string{"Basic " + strings.TrimRight(encode("a:bcd"), "=")}, none, Credentials{}, uniform401},
+		{"A12 base64url", []string{"Basic " + base64.URLEncoding.EncodeToString([]byte("a:???>>>"))}, none, Credentials{}, uniform401},
+		{"A12 something after the base64", []string{right + " x"}, none, Credentials{}, uniform401},
+		{"A12 no colon", []string{"Basic " + encode(id)}, none, Credentials{}, uniform401},
+		{"A12 empty id", []string{basic("", secret)}, none, Credentials{}, uniform401},
+		{"A12 empty secret", []string{basic(id, "")}, none, Credentials{}, uniform401},
+		{"A12 %zz in the id", []string{basic("%zz", secret)}, none, Credentials{}, uniform401},
+		{"A12 %zz in the secret", []string{basic(id, "%zz")}, none, Credentials{}, uniform401},
+		{"A12 only the scheme", []string{"Basic"}, none, Credentials{}, uniform401},
+		{"A12 nothing after the scheme", []string{"Basic "}, none, Credentials{}, uniform401},
+		{"A12 empty header", []string{""}, none, Credentials{}, uniform401},
+		{"P11 invalid UTF-8 in the id", []string{basic("%FF%FE", secret)}, none, Credentials{}, uniform401},
+		{"P11 invalid UTF-8 in the secret", []string{basic(id, "\xff")}, none, Credentials{}, uniform401},
+		{"P12 NUL in the id", []string{basic("a%00", secret)}, none, Credentials{}, uniform401},
+		{"P12 newline in the secret", []string{basic(id, secret+"\n")}, none, Credentials{}, uniform401},
+		{"P12 DEL in the secret", []string{basic(id, "%7F")}, none, Credentials{}, uniform401},
+		{"A13 basic", []string{"basic " + encode(id+":"+secret)}, none, viaBasic, ""},
+		{"A13 BASIC", []string{"BASIC " + encode(id+":"+secret)}, none, viaBasic, ""},
+		{"A13 two spaces", []string{"Basic  " + encode(id+":"+secret)}, none, viaBasic, ""},
+		{"A14 Bearer", []string{"Bearer " + encode(id+":"+secret)}, none, Credentials{}, uniform401},
+		{"A14 Negotiate", []string{"Negotiate YII="}, none, Credentials{}, uniform401},
+		{"A14 DPoP", []string{"DPoP a.b.c"}, none, Credentials{}, uniform401},
+		{"A14 Basic without a space", []string{"Basic" + encode(id+":"+secret)}, none, Credentials{}, uniform401},
 		// The body does not make up for it: the header is what the caller chose to be judged by.
 		{"A14 Bearer beside a right secret", []string{"Bearer x"}, post(id, secret), Credentials{}, uniform401},
-		{"A15 two headers, equal", []string{right, right}, nil, Credentials{}, invalidRequest},
-		{"A15 two headers, different", []string{right, "Bearer x"}, nil, Credentials{}, invalidRequest},
-		{"A15 two headers, the first empty", []string{"", right}, nil, Credentials{}, invalidRequest},
+		{"A15 two headers, equal", []string{right, right}, none, Credentials{}, invalidRequest},
+		{"A15 two headers, different", []string{right, "Bearer x"}, none, Credentials{}, invalidRequest},
+		{"A15 two headers, the first empty", []string{"", right}, none, Credentials{}, invalidRequest},
 		{"A16 Basic and body secret, equal", []string{right}, post(id, secret), Credentials{}, invalidRequest},
 		{"A16 Basic and body secret, different", []string{right}, post("other", "x"), Credentials{}, invalidRequest},
-		{"A16 Basic and body secret without client_id", []string{right}, oauth2.Form{"client_secret": secret}, Credentials{}, invalidRequest},
+		{"A16 Basic and body secret without client_id", []string{right}, oauth2.Form{oauth2.ParamClientSecret: secret}, Credentials{}, invalidRequest},
 		// Which is checked first tells nothing about either.
 		{"A16 malformed Basic and body secret", []string{"Basic !"}, post(id, secret), Credentials{}, invalidRequest},
-		{"A17 Basic and equal client_id", []string{right}, oauth2.Form{"client_id": id}, viaBasic, ""},
-		{"A18 Basic and different client_id", []string{right}, oauth2.Form{"client_id": "other"}, Credentials{}, invalidRequest},
-		{"A18 Basic and client_id in another case", []string{right}, oauth2.Form{"client_id": strings.ToUpper(id)}, Credentials{}, invalidRequest},
-		{"A18 malformed Basic and client_id", []string{"Basic !"}, oauth2.Form{"client_id": id}, Credentials{}, uniform401},
-		{"A19 secret and assertion", nil, oauth2.Form{"client_id": id, "client_secret": secret, "client_assertion": "a.b.c"}, Credentials{}, invalidRequest},
-		{"A19 Basic and assertion", []string{right}, oauth2.Form{"client_assertion": "a.b.c"}, Credentials{}, invalidRequest},
-		{"A19 two headers and assertion", []string{"", right}, oauth2.Form{"client_assertion": "a.b.c"}, Credentials{}, invalidRequest},
-		{"C20 assertion without type", nil, oauth2.Form{"client_assertion": "a.b.c"}, Credentials{}, invalidRequest},
-		{"C20 type without assertion", nil, oauth2.Form{"client_id": id, "client_assertion_type": assertionType}, Credentials{}, invalidRequest},
-		{"C20 unknown type", nil, oauth2.Form{"client_id": id, "client_assertion": "a.b.c", "client_assertion_type": "x"},
+		{"A17 Basic and equal client_id", []string{right}, oauth2.Form{oauth2.ParamClientID: id}, viaBasic, ""},
+		{"A18 Basic and different client_id", []string{right}, oauth2.Form{oauth2.ParamClientID: "other"}, Credentials{}, invalidRequest},
+		{"A18 Basic and client_id in another case", []string{right}, oauth2.Form{oauth2.ParamClientID: strings.ToUpper(id)}, Credentials{}, invalidRequest},
+		{"A18 malformed Basic and client_id", []string{"Basic !"}, oauth2.Form{oauth2.ParamClientID: id}, Credentials{}, uniform401},
+		{"A19 secret and assertion", nil, oauth2.Form{oauth2.ParamClientID: id, oauth2.ParamClientSecret: secret, oauth2.ParamClientAssertion: "a.b.c"}, Credentials{}, invalidRequest},
+		{"A19 Basic and assertion", []string{right}, oauth2.Form{oauth2.ParamClientAssertion: "a.b.c"}, Credentials{}, invalidRequest},
+		{"A19 two headers and assertion", []string{"", right}, oauth2.Form{oauth2.ParamClientAssertion: "a.b.c"}, Credentials{}, invalidRequest},
+		{"C20 assertion without type", nil, oauth2.Form{oauth2.ParamClientAssertion: "a.b.c"}, Credentials{}, invalidRequest},
+		{"C20 type without assertion", nil, oauth2.Form{oauth2.ParamClientID: id, oauth2.ParamClientAssertionType: assertionType}, Credentials{}, invalidRequest},
+		{"C20 unknown type", nil, oauth2.Form{oauth2.ParamClientID: id, oauth2.ParamClientAssertion: "a.b.c", oauth2.ParamClientAssertionType: "x"},
 			Credentials{Method: PrivateKeyJWT, ClientID: id, text: "a.b.c"}, uniform401},
-		{"no JWT", nil, oauth2.Form{"client_assertion": "a.b.c", "client_assertion_type": assertionType},
+		{"no JWT", nil, oauth2.Form{oauth2.ParamClientAssertion: "a.b.c", oauth2.ParamClientAssertionType: assertionType},
 			Credentials{Method: PrivateKeyJWT, text: "a.b.c"}, uniform401},
 	} {
 		t.Run(test.name, func(t *testing.T) {
@@ -236,7 +237,7 @@ func FuzzRead(f *testing.F) {
 func encoded(t *testing.T, c Credentials) (http.Header, oauth2.Form) {
 	switch c.Method { //nolint:exhaustive // The others end the test.
 	case ClientSecretBasic:
-		return http.Header{"Authorization": {basic(url.QueryEscape(c.ClientID), url.QueryEscape(c.secret))}}, nil
+		return http.Header{"Authorization": {basic(url.QueryEscape(c.ClientID), url.QueryEscape(c.secret))}}, oauth2.Form{}
 	case ClientSecretPost:
 		form, err := oauth2.ParseForm([]byte(url.Values{"client_id": {c.ClientID}, "client_secret": {c.secret}}.Encode()))
 		if err != nil {
@@ -245,5 +246,5 @@ func encoded(t *testing.T, c Credentials) (http.Header, oauth2.Form) {
 		return nil, form
 	}
 	t.Fatalf("Read accepted by method %q", c.Method)
-	return nil, nil
+	return nil, oauth2.Form{}
 }

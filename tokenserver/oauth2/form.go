@@ -9,22 +9,34 @@ import (
 	"unicode/utf8"
 )
 
-// The parameters of a token request that this server knows. Each may stand in a request once, but for resource (RFC 8707, section
-// 2); any other parameter is ignored, repeated or not (RFC 6749, section 3.2).
+// Param is a parameter of a token request that this server knows.
+type Param int
+
+// Each may stand in a request once, but for resource (RFC 8707, section 2); any other parameter is ignored, repeated or not (RFC 6749,
+// section 3.2).
 const (
-	ParamGrantType           = "grant_type"
-	ParamScope               = "scope"
-	ParamResource            = "resource"
-	ParamClientID            = "client_id"
-	ParamClientSecret        = "client_secret"
-	ParamClientAssertion     = "client_assertion"
-	ParamClientAssertionType = "client_assertion_type"
+	ParamGrantType Param = iota
+	ParamScope
+	ParamResource
+	ParamClientID
+	ParamClientSecret
+	ParamClientAssertion
+	ParamClientAssertionType
 )
 
-var parameters = [...]string{ParamGrantType, ParamScope, ParamResource, ParamClientID, ParamClientSecret, ParamClientAssertion, ParamClientAssertionType}
+// names are what the parameters are called.
+var names = [...]string{
+	ParamGrantType:           "grant_type",
+	ParamScope:               "scope",
+	ParamResource:            "resource",
+	ParamClientID:            "client_id",
+	ParamClientSecret:        "client_secret",
+	ParamClientAssertion:     "client_assertion",
+	ParamClientAssertionType: "client_assertion_type",
+}
 
-// Known reports whether a parameter is one that a token request may hold only in its body.
-func Known(name string) bool { return slices.Contains(parameters[:], name) }
+// Known reports whether a name is that of a parameter, which a token request may hold only in its body.
+func Known(name string) bool { return slices.Contains(names[:], name) }
 
 // Bounds that keep a request from costing more than a token does.
 const (
@@ -37,8 +49,8 @@ const (
 	maxDecoded = 16 << 10
 )
 
-// Form is the parameters of a token request that this server knows. An empty one counts as omitted (RFC 6749, section 3.2).
-type Form map[string]string
+// Form is the values of the parameters of a token request, each by its Param. An empty one counts as omitted (RFC 6749, section 3.2).
+type Form [len(names)]string
 
 // resourceSeparator stands between several resources in a Form. No value holds a control character.
 const resourceSeparator = "\n"
@@ -56,44 +68,44 @@ func (f Form) Resources() []string {
 func ParseForm(body []byte) (Form, *Error) {
 	body = bytes.TrimRight(body, "\r\n") // Some clients end the body with a line break.
 	if bytes.Count(body, ampersand) >= maxParameters {
-		return nil, InvalidRequest("the request has too many parameters")
+		return Form{}, InvalidRequest("the request has too many parameters")
 	}
-	form, unknown := Form{}, 0
-	var seen [len(parameters)]bool
+	var form Form
+	var seen [len(names)]bool
+	unknown := 0
 	for pair := range bytes.SplitSeq(body, ampersand) {
 		if len(pair) == 0 {
 			continue
 		}
 		rawName, rawValue, _ := bytes.Cut(pair, equals)
-		i, refusal := parameter(rawName)
+		param, refusal := parameter(rawName)
 		if refusal != nil {
-			return nil, refusal
+			return Form{}, refusal
 		}
-		if i < 0 {
+		if param == unknownParam {
 			if unknown += len(pair); unknown > maxUnknown {
-				return nil, errTooLong
+				return Form{}, errTooLong
 			}
 		}
-		value, refusal := decode(rawValue, i >= 0 && parameters[i] == ParamScope)
+		value, refusal := decode(rawValue, param == ParamScope)
 		if refusal != nil {
-			return nil, refusal
+			return Form{}, refusal
 		}
-		if i < 0 {
+		if param == unknownParam {
 			continue
 		}
-		name := parameters[i]
-		if seen[i] && name != ParamResource {
-			return nil, InvalidRequest("the request repeats a parameter")
+		if seen[param] && param != ParamResource {
+			return Form{}, InvalidRequest("the request repeats a parameter")
 		}
-		seen[i] = true
+		seen[param] = true
 		switch {
 		case len(value) == 0:
-		case name == ParamResource && len(value) > maxDecoded:
-			return nil, errResource
-		case name == ParamResource && form[name] != "":
-			form[name] += resourceSeparator + string(value)
+		case param == ParamResource && len(value) > maxDecoded:
+			return Form{}, errResource
+		case param == ParamResource && form[param] != "":
+			form[param] += resourceSeparator + string(value)
 		default:
-			form[name] = string(value)
+			form[param] = string(value)
 		}
 	}
 	return form, nil
@@ -109,13 +121,21 @@ var (
 	errTooLong   = InvalidRequest("the request has parameters that are unknown here, and too long")
 )
 
-// parameter returns which of the parameters a name is, or -1 for none.
-func parameter(rawName []byte) (int, *Error) {
+// unknownParam stands for every parameter that is none of those that this server knows.
+const unknownParam Param = -1
+
+// parameter returns which of the parameters a name is.
+func parameter(rawName []byte) (Param, *Error) {
 	if len(rawName) > maxUnknown {
-		return -1, errTooLong
+		return unknownParam, errTooLong
 	}
 	name, refusal := decode(rawName, false)
-	return slices.Index(parameters[:], string(name)), refusal
+	for param, known := range names {
+		if string(name) == known {
+			return Param(param), refusal
+		}
+	}
+	return unknownParam, refusal
 }
 
 // decode decodes one name or value, in place where nothing is encoded. The grammar of scope refuses control characters itself, as
