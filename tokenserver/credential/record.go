@@ -63,11 +63,11 @@ func (r Record) String() string {
 	return string(text)
 }
 
-// Accepted returns the client secrets of the record, with their ends.
+// Accepted returns the client secrets of the record, with their ends. They have no Use: whoever keeps them gives them one.
 func (r Record) Accepted() []Accepted {
 	accepted := make([]Accepted, 0, 1+len(r.Previous))
 	for _, v := range append([]Version{r.Present}, r.Previous...) {
-		a := Accepted{Digest: v.Digest, Version: v.Number, Use: new(Use)}
+		a := Accepted{Digest: v.Digest, Version: v.Number}
 		if !v.Expires.IsZero() {
 			a.Expires = v.Expires.Unix()
 		}

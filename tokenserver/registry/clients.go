@@ -34,6 +34,8 @@ type clients struct {
 	accounts map[account][]string
 	// revision is the last one that a client was given.
 	revision uint64
+	// unused are the next client secrets' uses.
+	unused []credential.Use
 }
 
 // owner is an OAuthClient as an owner reference names it. The namespace is the Secret's own: an owner is always in the same
@@ -248,7 +250,7 @@ func (c *clients) setSecret(s *corev1.Secret) {
 		return
 	}
 	k := c.table.get(o.clientID())
-	keepUse(accepted, k.secretsOf(o.uid))
+	c.keepUses(accepted, k.secretsOf(o.uid))
 	keys := keysIn(s, c.keysOf(k, o.uid))
 	if delete(c.keys, key); len(keys) > 0 {
 		c.keys[key] = keys
@@ -295,7 +297,7 @@ func clientOf(object *v1alpha1.OAuthClient) *grant.Client {
 	}
 }
 
-// acceptedBy returns the client secrets that a sealed Secret proves: those in its record, and any well-formed one that it holds,
+// acceptedBy returns the client secrets that a sealed Secret proves, but for their uses: those in its record, and any well-formed one that it holds,
 // under whatever key, so that renaming the key refuses nobody, and one that the record does not know yet works at once.
 func acceptedBy(secret *corev1.Secret) []credential.Accepted {
 	var accepted []credential.Accepted
@@ -309,14 +311,14 @@ func acceptedBy(secret *corev1.Secret) []credential.Accepted {
 		digest, wellFormed := credential.Unseal(value)
 		known := slices.ContainsFunc(accepted, func(a credential.Accepted) bool { return a.Digest == digest })
 		if wellFormed && !known {
-			accepted = append(accepted, credential.Accepted{Digest: digest, Use: new(credential.Use)})
+			accepted = append(accepted, credential.Accepted{Digest: digest})
 		}
 	}
 	return accepted
 }
 
-// keepUse lets client secrets that an OAuthClient's Secrets had before go on with their use.
-func keepUse(accepted []credential.Accepted, before []held) {
+// keepUses lets client secrets that an OAuthClient's Secrets had before go on with their use, and gives others one.
+func (c *clients) keepUses(accepted []credential.Accepted, before []held) {
 	for i := range accepted {
 		for _, s := range before {
 			for _, former := range s.accepted {
@@ -325,7 +327,22 @@ func keepUse(accepted []credential.Accepted, before []held) {
 				}
 			}
 		}
+		if accepted[i].Use == nil {
+			accepted[i].Use = c.newUse()
+		}
 	}
+}
+
+// usesAtOnce is how many uses are made at once: the garbage collector comes upon one piece of memory in place of so many.
+const usesAtOnce = 64
+
+func (c *clients) newUse() *credential.Use {
+	if len(c.unused) == 0 {
+		c.unused = make([]credential.Use, usesAtOnce)
+	}
+	use := &c.unused[0]
+	c.unused = c.unused[1:]
+	return use
 }
 
 // ownerOf returns the OAuthClient whose controller owner reference a Secret carries.

@@ -93,6 +93,9 @@ var hashes = map[string]func() *table{
 	"all hashes are one": func() *table { return newTableWithHash("", func(string) uint64 { return 0 }) },
 }
 
+// population is how many names there are: more than have their texts together.
+const population = 2*together + 3
+
 // cluster is the OAuthClients and Secrets that there are, in the plainest form.
 type cluster struct {
 	clients map[string]*v1alpha1.OAuthClient
@@ -112,8 +115,8 @@ func (m *cluster) proving(client *v1alpha1.OAuthClient) (values []string) {
 
 // step lets something happen to the cluster, and tells the clients.
 func (m *cluster) step(c *clients, random *rand.Rand) {
-	client := oauthClient(fmt.Sprint("client-", random.IntN(12)), types.UID(fmt.Sprint("uid-", random.IntN(2))), "read")
-	name := fmt.Sprint("client-", random.IntN(12)) // Often, but not always that of its owner.
+	client := oauthClient(fmt.Sprint("client-", random.IntN(population)), types.UID(fmt.Sprint("uid-", random.IntN(2))), "read")
+	name := fmt.Sprint("client-", random.IntN(population)) // Often, but not always that of its owner.
 	switch random.IntN(20) {
 	case 0:
 		m.clients = map[string]*v1alpha1.OAuthClient{client.Name: client}
@@ -175,7 +178,7 @@ func (m *cluster) compare(c *clients) string {
 	if c.count() != len(m.clients) {
 		return fmt.Sprintf("counts %d clients of %d", c.count(), len(m.clients))
 	}
-	for i := range 12 {
+	for i := range population {
 		name := fmt.Sprint("client-", i)
 		entry, client := c.get("billing."+name), m.clients[name]
 		if (entry == nil) != (client == nil) {
@@ -260,6 +263,30 @@ func TestChurnTakesNoMemory(t *testing.T) {
 		t.Errorf("%d rows for %d clients", len(c.table.rows), count)
 	}
 	runtime.KeepAlive(c)
+}
+
+// A client is a fraction of a piece of memory, as each takes the garbage collector its time.
+func TestPiecesOfMemory(t *testing.T) {
+	const count = 100 * together
+	c := newClients(consent.Policy{}, newResourceServers())
+	before := pieces()
+	for i := range count {
+		client := oauthClient(fmt.Sprint("client-", i), "uid-1", "read")
+		c.set(client)
+		c.setSecret(secret("billing", client.Name, client, credential.Generate()))
+	}
+	if taken := pieces() - before; taken > count/4 {
+		t.Errorf("%d clients are %d pieces of memory", count, taken)
+	}
+	runtime.KeepAlive(c)
+}
+
+// pieces is how many there are of all that lives.
+func pieces() uint64 {
+	var stats runtime.MemStats
+	runtime.GC()
+	runtime.ReadMemStats(&stats)
+	return stats.HeapObjects
 }
 
 func rotatedAs(owner *v1alpha1.OAuthClient, name string) *corev1.Secret {
