@@ -33,7 +33,7 @@ var (
 	// whileRotating is for clients of which a secret from before is valid: its last use decides when it is retired.
 	whileRotating = telling{after: time.Hour, within: 30 * time.Minute, atLeast: 20}
 	// otherwise the last use is for people to read.
-	otherwise = telling{after: 24 * time.Hour, within: 6 * time.Hour, atLeast: 10}
+	otherwise = telling{after: 24 * time.Hour, within: 6 * time.Hour, atLeast: 5}
 )
 
 func tellingOf(entry *grant.Client) telling {
@@ -55,7 +55,7 @@ func (r *Registry) keepTellingUses(ctx context.Context) {
 		case <-ctx.Done():
 			return
 		case <-ticker.C:
-			r.tellUses(ctx, lookForUses/2)
+			r.tellUses(ctx, lookForUses*9/10)
 		}
 	}
 }

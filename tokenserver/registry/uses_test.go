@@ -133,7 +133,7 @@ func TestNoteUses(t *testing.T) {
 
 // Of many that are due together no more are told at a time than there must be so that all have their turn in time.
 func TestUntoldUsesByTurns(t *testing.T) {
-	for _, test := range []struct{ clients, turn int }{{9, 9}, {30, 10}, {10_800, 10}, {43_200, 20}} {
+	for _, test := range []struct{ clients, turn int }{{4, 4}, {30, 5}, {10_800, 5}, {43_200, 20}} {
 		c := newClients(consent.Policy{}, newResourceServers())
 		for i := range test.clients {
 			owner := oauthClient(fmt.Sprintf("asks-%d", i), types.UID(strconv.Itoa(i)), "read")
