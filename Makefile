@@ -41,7 +41,7 @@ demo: controlplane build ## Show the whole road on a local control plane: apply,
 .PHONY: test
 test: controlplane build $(HELM) $(HELM3) $(HELM_UNITTEST) $(PROMTOOL) ## Run all tests, against a real API server
 	$(HELM_UNITTEST) --strict charts/kubemint
-	go test -timeout 20m ./...
+	go test -pgo=off -timeout 20m ./...
 
 .PHONY: e2e
 e2e: build $(HELM) $(if $(KUBECONFIG),,e2e-node) ## Run it in pods: install, scale, kill, upgrade, under load (10 minutes, 25 more the first time; Linux and root, or KUBECONFIG: docs/e2e.md)
@@ -78,6 +78,11 @@ $(CONTROLPLANE)/.built: hack/controlplane/go.mod hack/controlplane/go.sum hack/c
 .PHONY: image
 image: ## Build the container image (needs docker)
 	docker build -t kubemint/kubemint:$(VERSION) --build-arg VERSION=$(VERSION) --build-arg COMMIT=$(COMMIT) .
+
+.PHONY: profile
+profile: controlplane build ## Tell the compiler anew where Kubemint spends its time: cmd/kubemint/default.pgo (3 minutes; Linux)
+	@go build $(GOFLAGS_BUILD) -tags grpcnotrace,profile -o $(BIN)/kubemint-profile ./cmd/kubemint
+	@go build -o $(BIN)/kubemint-bench-endpoint ./hack/bench/endpoint && $(BIN)/kubemint-bench-endpoint -rounds 3 -profile cmd/kubemint/default.pgo
 
 ##@ Check
 

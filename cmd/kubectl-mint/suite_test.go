@@ -57,7 +57,7 @@ func runSuite(m *testing.M) (int, error) {
 		return 1, err
 	}
 	defer os.RemoveAll(directory) //nolint:errcheck // It is a temporary directory.
-	if output, err := exec.Command("go", "build", "-ldflags", "-X main.version=v1.2.3-test", "-o", directory+"/", ".", "../kubemint").CombinedOutput(); err != nil {
+	if output, err := exec.Command("go", "build", "-pgo=off", "-ldflags", "-X main.version=v1.2.3-test", "-o", directory+"/", ".", "../kubemint").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build the binaries: %w\n%s", err, output)
 	}
 	suite.plugin = filepath.Join(directory, "kubectl-mint")

@@ -61,7 +61,7 @@ func runSuite(m *testing.M) (int, error) {
 	}
 	defer os.RemoveAll(directory) //nolint:errcheck // It is a temporary directory.
 	suite.binary = filepath.Join(directory, "kubemint")
-	if output, err := exec.Command("go", "build", "-o", suite.binary, ".").CombinedOutput(); err != nil {
+	if output, err := exec.Command("go", "build", "-pgo=off", "-o", suite.binary, ".").CombinedOutput(); err != nil {
 		return 1, fmt.Errorf("build kubemint: %w\n%s", err, output)
 	}
 	suite.cluster, err = localcluster.Start(ctx, localcluster.Options{

@@ -57,7 +57,7 @@ func collect(stdin bool) (*tests, error) {
 
 // run reads from a test run, which is expected to fail where tests do: those are told from the others later.
 func (t *tests) run(arguments []string) error {
-	command := exec.Command("go", append([]string{"test", "-json", "-tags=timing", "-count=1"}, arguments...)...)
+	command := exec.Command("go", append([]string{"test", "-json", "-pgo=off", "-tags=timing", "-count=1"}, arguments...)...)
 	command.Stderr = os.Stderr
 	output, err := command.StdoutPipe()
 	if err != nil {

@@ -31,6 +31,7 @@ func main() {
 	flag.DurationVar(&o.duration, "duration", 3*time.Second, "length of each measurement of a round")
 	flag.IntVar(&o.clients, "clients", 10_000, "clients that are registered while Kubemint is measured beside the floor")
 	flag.IntVar(&o.many, "many", 100_000, "clients that are registered at the end; 0 leaves this part out")
+	flag.StringVar(&o.profile, "profile", "", "file to write a CPU profile to, of "+profiledProgram+"; then nothing is measured")
 	flag.Parse()
 	exit(pin(generatorCore))
 
@@ -52,6 +53,7 @@ func exit(err error) {
 type options struct {
 	rounds, clients, many int
 	duration              time.Duration
+	profile               string
 }
 
 // The servers run on a core of their own. All else, the load generator and the API server included, has another.
@@ -98,6 +100,9 @@ func run(ctx context.Context, o options) (err error) {
 		if err := step(ctx); err != nil {
 			return err
 		}
+	}
+	if o.profile != "" {
+		return b.writeProfile(ctx)
 	}
 	version, err := b.cluster.Version()
 	if err != nil {

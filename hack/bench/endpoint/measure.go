@@ -36,6 +36,8 @@ var (
 	keepAlive64 = scenario{name: "keep-alive, 64 connections", plan: load.Plan{Connections: 64}}
 	handshake   = scenario{name: "a new connection each", plan: load.Plan{Connections: 64, NewConnections: true}, times: 3}
 	resumption  = scenario{name: "a new connection each, resumed", plan: load.Plan{Connections: 64, NewConnections: true, Resume: true}}
+
+	besideFloor = []scenario{keepAlive8, keepAlive64, handshake, resumption}
 )
 
 // comparison is what came of one scenario for Kubemint and for what it is measured by.
@@ -129,6 +131,7 @@ func (c comparison) ratio(figure func(sample) float64) float64 {
 }
 
 func (c comparison) summary() string {
-	return fmt.Sprintf("CPU %.3f (%.1f µs, %.1f µs)   requests/s %.3f (%.0f, %.0f)", c.ratio(cpuTime), c.kubemint.median(cpuTime),
-		c.bar.median(cpuTime), c.ratio(perSecond), c.kubemint.median(perSecond), c.bar.median(perSecond))
+	return fmt.Sprintf("CPU %.3f (%.1f µs, %.1f µs)   requests/s %.3f (%.0f, %.0f)   p99 %.2f (%.2f ms, %.2f ms)", c.ratio(cpuTime),
+		c.kubemint.median(cpuTime), c.bar.median(cpuTime), c.ratio(perSecond), c.kubemint.median(perSecond), c.bar.median(perSecond),
+		c.ratio(p99), c.kubemint.median(p99)/1000, c.bar.median(p99)/1000)
 }

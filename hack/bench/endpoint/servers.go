@@ -102,6 +102,9 @@ func (b *bench) startAnother(ctx context.Context, port int, args ...string) (*lo
 	if isPinned() {
 		o.Wrapper = []string{"taskset", "-c", serverCore}
 	}
+	if b.profile != "" {
+		o.Binary = profiledProgram
+	}
 	kubemint, err := b.cluster.StartKubemint(ctx, o)
 	if err != nil {
 		return nil, fmt.Errorf("%w (see %s)", err, b.log.Name())

@@ -205,7 +205,7 @@ func (b *bench) measureBeside(ctx context.Context, kubemint, floor *server, r *r
 	if err := b.warmUp(ctx, floor); err != nil {
 		return err
 	}
-	for _, s := range []scenario{keepAlive8, keepAlive64, handshake, resumption} {
+	for _, s := range besideFloor {
 		c, err := b.compare(ctx, s, kubemint, floor)
 		if err != nil {
 			return err
