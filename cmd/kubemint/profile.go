@@ -10,35 +10,35 @@ import (
 	"syscall"
 )
 
-// profileVariable names the file that the profile is written to.
-const profileVariable = "KUBEMINT_PROFILE"
+// profileFile is where the profile goes, seen from the root of the repository. It is there when it is complete.
+const profileFile = "bin/kubemint.pprof"
 
 // A program that is built with -tags profile writes where it spends its CPU time, from one SIGUSR1 to the next. `make profile` has it
-// under load, and makes default.pgo of it, by which the compiler knows what to optimize.
+// do so under load: it becomes default.pgo, by which the compiler knows what to optimize.
 func init() {
 	signals := make(chan os.Signal, 1)
 	signal.Notify(signals, syscall.SIGUSR1)
 	go func() {
-		if err := writeProfile(os.Getenv(profileVariable), signals); err != nil {
+		if err := writeProfile(signals); err != nil {
 			fmt.Fprintln(os.Stderr, "kubemint: write a profile:", err)
 		}
 	}()
 }
 
-// writeProfile writes one profile. Its file is there when it is complete.
-func writeProfile(file string, turns <-chan os.Signal) error {
+func writeProfile(turns <-chan os.Signal) error {
 	<-turns
-	incomplete, err := os.Create(file + ".incomplete")
+	const incomplete = profileFile + ".incomplete"
+	file, err := os.Create(incomplete)
 	if err != nil {
 		return err
 	}
-	if err := pprof.StartCPUProfile(incomplete); err != nil {
+	if err := pprof.StartCPUProfile(file); err != nil {
 		return err
 	}
 	<-turns
 	pprof.StopCPUProfile()
-	if err := incomplete.Close(); err != nil {
+	if err := file.Close(); err != nil {
 		return err
 	}
-	return os.Rename(incomplete.Name(), file)
+	return os.Rename(incomplete, profileFile)
 }

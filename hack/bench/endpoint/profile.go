@@ -11,22 +11,15 @@ import (
 	"time"
 )
 
-// profiledProgram is Kubemint built with -tags profile.
-var profiledProgram = filepath.Join("bin", "kubemint-profile")
-
-// profileVariable tells it where the profile goes.
-const profileVariable = "KUBEMINT_PROFILE"
+var (
+	// profiledProgram is Kubemint built with -tags profile, and profileFile where it writes one.
+	profiledProgram = filepath.Join("bin", "kubemint-profile")
+	profileFile     = filepath.Join("bin", "kubemint.pprof")
+)
 
 // writeProfile has Kubemint write where it spends its CPU time while it answers what it is measured by: for the compiler.
 func (b *bench) writeProfile(ctx context.Context) error {
-	file, err := filepath.Abs(b.profile)
-	if err != nil {
-		return err
-	}
-	if err := os.Remove(file); err != nil && !errors.Is(err, fs.ErrNotExist) {
-		return err
-	}
-	if err := os.Setenv(profileVariable, file); err != nil {
+	if err := os.Remove(profileFile); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
 	var ignored results
@@ -44,7 +37,10 @@ func (b *bench) writeProfile(ctx context.Context) error {
 		if err := turnProfile(kubemint); err != nil {
 			return err
 		}
-		return awaitFile(ctx, file)
+		if err := awaitFile(ctx, profileFile); err != nil {
+			return err
+		}
+		return os.Rename(profileFile, b.profile)
 	})
 }
 
