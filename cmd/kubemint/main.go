@@ -62,6 +62,7 @@ exchange them for signed access tokens (client credentials grant), the key set, 
 			defer out.Flush()
 			log := newLogger(command.Context(), &o, out)
 			tuneMemory(o.mode, log)
+			lookAtNetworkWhileSweeping()
 			return run(command.Context(), &o, log)
 		},
 	}

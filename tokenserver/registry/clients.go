@@ -297,8 +297,8 @@ func clientOf(object *v1alpha1.OAuthClient) *grant.Client {
 	}
 }
 
-// acceptedBy returns the client secrets that a sealed Secret proves, but for their uses: those in its record, and any well-formed one that it holds,
-// under whatever key, so that renaming the key refuses nobody, and one that the record does not know yet works at once.
+// acceptedBy returns the client secrets that a sealed Secret proves, but for their uses: those in its record, and any well-formed one that
+// it holds, under whatever key, so that renaming the key refuses nobody, and one that the record does not know yet works at once.
 func acceptedBy(secret *corev1.Secret) []credential.Accepted {
 	var accepted []credential.Accepted
 	if stored, ok := secret.Annotations[v1alpha1.AnnotationCredentials]; ok {
