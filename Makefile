@@ -66,7 +66,7 @@ interop-needs:
 
 .PHONY: build
 build: ## Build bin/kubemint, and bin/kubectl-mint for kubectl mint
-	@echo "building bin/kubemint (about 2 minutes the first time, seconds later)"
+	@echo "building bin/kubemint (about 4 minutes the first time, seconds later)"
 	@go build $(GOFLAGS_BUILD) -o $(BIN)/ ./cmd/...
 
 .PHONY: controlplane
