@@ -282,9 +282,11 @@ func BenchmarkMemory(b *testing.B) {
 }
 
 // heap is the bytes of all that lives.
-func heap() uint64 {
-	var stats runtime.MemStats
+func heap() uint64 { return living().HeapAlloc }
+
+// living is the memory of all that lives.
+func living() (stats runtime.MemStats) {
 	runtime.GC()
 	runtime.ReadMemStats(&stats)
-	return stats.HeapAlloc
+	return stats
 }

@@ -269,24 +269,16 @@ func TestChurnTakesNoMemory(t *testing.T) {
 func TestPiecesOfMemory(t *testing.T) {
 	const count = 100 * together
 	c := newClients(consent.Policy{}, newResourceServers())
-	before := pieces()
+	before := living().HeapObjects
 	for i := range count {
 		client := oauthClient(fmt.Sprint("client-", i), "uid-1", "read")
 		c.set(client)
 		c.setSecret(secret("billing", client.Name, client, credential.Generate()))
 	}
-	if taken := pieces() - before; taken > count/4 {
+	if taken := int64(living().HeapObjects - before); taken > count/4 {
 		t.Errorf("%d clients are %d pieces of memory", count, taken)
 	}
 	runtime.KeepAlive(c)
-}
-
-// pieces is how many there are of all that lives.
-func pieces() uint64 {
-	var stats runtime.MemStats
-	runtime.GC()
-	runtime.ReadMemStats(&stats)
-	return stats.HeapObjects
 }
 
 func rotatedAs(owner *v1alpha1.OAuthClient, name string) *corev1.Secret {
