@@ -4,6 +4,7 @@ import (
 	"log/slog"
 	"os"
 	"runtime/debug"
+	gometrics "runtime/metrics"
 
 	"github.com/KimMachineGun/automemlimit/memlimit"
 )
@@ -17,12 +18,17 @@ const (
 	gcPercentTokenServer = 800
 )
 
+// maxGarbage is how many bytes of garbage a token server has, unless more than that lives: what a small one has, too. More would
+// collect less often, but memory that was not used for long is slow: allocations would take the more of a token's CPU time.
+const maxGarbage = 32 << 20
+
 // tuneMemory spends memory to save CPU time, up to 90 % of the container's limit. GOGC and GOMEMLIMIT decide where they are set.
 func tuneMemory(mode string, log *slog.Logger) {
 	if os.Getenv("GOGC") == "" {
 		percent := gcPercent
 		if mode == modeTokenServer {
 			percent = gcPercentTokenServer
+			afterEachCollection(limitGarbage)
 		}
 		debug.SetGCPercent(percent)
 	}
@@ -32,4 +38,19 @@ func tuneMemory(mode string, log *slog.Logger) {
 		return
 	}
 	log.Debug("memory limit", "bytes", limit)
+}
+
+// limitGarbage keeps a token server's garbage to maxGarbage until the next collection.
+func limitGarbage() { debug.SetGCPercent(tokenServersPercent(living())) }
+
+// tokenServersPercent returns how much garbage there may be in a token server beside so many living bytes, in percent.
+func tokenServersPercent(living uint64) int {
+	return min(gcPercentTokenServer, int(max(100, maxGarbage*100/max(living, 1)))) //nolint:gosec // It is small.
+}
+
+// living returns how many bytes the last collection left.
+func living() uint64 {
+	sample := []gometrics.Sample{{Name: "/gc/heap/live:bytes"}}
+	gometrics.Read(sample)
+	return sample[0].Value.Uint64()
 }

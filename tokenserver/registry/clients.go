@@ -34,8 +34,6 @@ type clients struct {
 	accounts map[account][]string
 	// revision is the last one that a client was given.
 	revision uint64
-	// unused are the next client secrets' uses.
-	unused []credential.Use
 }
 
 // owner is an OAuthClient as an owner reference names it. The namespace is the Secret's own: an owner is always in the same
@@ -250,12 +248,12 @@ func (c *clients) setSecret(s *corev1.Secret) {
 		return
 	}
 	k := c.table.get(o.clientID())
-	c.keepUses(accepted, k.secretsOf(o.uid))
+	slots := c.table.slotsOf(accepted, k.secretsOf(o.uid))
 	keys := keysIn(s, c.keysOf(k, o.uid))
 	if delete(c.keys, key); len(keys) > 0 {
 		c.keys[key] = keys
 	}
-	k.secrets = append(without(k.secrets, key.Name), held{key.Name, o.uid, accepted})
+	k.secrets = append(without(k.secrets, key.Name), held{key.Name, o.uid, accepted, slots})
 	c.put(k)
 }
 
@@ -315,34 +313,6 @@ func acceptedBy(secret *corev1.Secret) []credential.Accepted {
 		}
 	}
 	return accepted
-}
-
-// keepUses lets client secrets that an OAuthClient's Secrets had before go on with their use, and gives others one.
-func (c *clients) keepUses(accepted []credential.Accepted, before []held) {
-	for i := range accepted {
-		for _, s := range before {
-			for _, former := range s.accepted {
-				if former.Digest == accepted[i].Digest {
-					accepted[i].Use = former.Use
-				}
-			}
-		}
-		if accepted[i].Use == nil {
-			accepted[i].Use = c.newUse()
-		}
-	}
-}
-
-// usesAtOnce is how many uses are made at once: the garbage collector comes upon one piece of memory in place of so many.
-const usesAtOnce = 64
-
-func (c *clients) newUse() *credential.Use {
-	if len(c.unused) == 0 {
-		c.unused = make([]credential.Use, usesAtOnce)
-	}
-	use := &c.unused[0]
-	c.unused = c.unused[1:]
-	return use
 }
 
 // ownerOf returns the OAuthClient whose controller owner reference a Secret carries.

@@ -4,7 +4,6 @@ import (
 	"hash/maphash"
 	"iter"
 	"slices"
-	"strings"
 
 	"k8s.io/apimachinery/pkg/types"
 
@@ -15,21 +14,17 @@ import (
 // table is what the registry knows by each client identifier, in a form that the garbage collector need not look through: it would take
 // most of its time for objects that hardly ever change. Of a client it is one text, and when its secrets were last used; the entry that
 // a request is answered from is made of them each time. Who uses a table holds a lock.
+//
+// With many clients, what a request costs here is to wait for memory that no cache holds. So there is little to go through until the text
+// is found, and the first use is fetched together with it.
 type table struct {
 	texts
-	rows []row
-	// free are the rows that nothing is in.
-	free []uint32
-	// byID finds rows by client identifier, bySecret by the name of a Secret in them.
+	pages pages
+	slots slots
+	// byID finds clients by their identifier, bySecret by the name of a Secret in them.
 	byID, bySecret index
-	// registered is how many rows there is a client in.
+	// registered is how many have an OAuthClient.
 	registered int
-}
-
-// row is one client.
-type row struct {
-	text string
-	uses uses
 }
 
 // known is what is known by a client identifier.
@@ -47,16 +42,18 @@ type held struct {
 	name     string
 	owner    types.UID
 	accepted []credential.Accepted
+	// slots are the numbers of their uses: the accepted themselves have none here.
+	slots []uint32
 }
 
 // newTable returns an empty table. The audience is the one that most clients have.
 func newTable(audience string) *table {
 	seed := maphash.MakeSeed()
-	return newTableWithHash(audience, func(key string) uint64 { return maphash.String(seed, key) })
+	return newTableWithHash(audience, func(key string) uint32 { return uint32(maphash.String(seed, key)) }) //nolint:gosec // Half of it.
 }
 
-func newTableWithHash(audience string, hash func(string) uint64) *table {
-	return &table{texts: texts{audience: audience}, byID: newIndex(hash), bySecret: newIndex(hash)}
+func newTableWithHash(audience string, hash func(string) uint32) *table {
+	return &table{texts: texts{audience: audience}, pages: pages{size: pageSize}, byID: newIndex(hash), bySecret: newIndex(hash)}
 }
 
 // client returns the entry of a client, or nil. It is the caller's own.
@@ -65,7 +62,7 @@ func (t *table) client(id string) *grant.Client {
 	if !found {
 		return nil
 	}
-	return t.entry(t.rows[at])
+	return t.entry(t.pages.from(at.text), &t.slots)
 }
 
 // get returns all that is known by a client identifier.
@@ -74,113 +71,127 @@ func (t *table) get(id string) known {
 	if !found {
 		return known{id: id}
 	}
-	return t.parse(t.rows[at])
+	return t.read(at.text)
 }
 
 // ownerOf returns what is known by the identifier of the client whose Secret was last seen by a name.
-func (t *table) ownerOf(secret types.NamespacedName) (known, bool) {
-	at, found := t.bySecret.find(secret.String(), func(at uint32) bool {
-		k := t.parse(t.rows[at])
+func (t *table) ownerOf(secret types.NamespacedName) (k known, found bool) {
+	_, found = t.bySecret.find(secret.String(), func(at spot) bool {
+		k = t.read(at.text)
 		return slices.ContainsFunc(k.secrets, func(s held) bool { return k.key(s) == secret })
 	})
 	if !found {
 		return known{}, false
 	}
-	return t.parse(t.rows[at]), true
+	return k, true
+}
+
+// read returns what is known by the text that begins somewhere.
+func (t *table) read(w where) known {
+	k, _ := t.parse(t.pages.from(w))
+	return k
 }
 
 // put takes over what is known by a client identifier, in place of what was before.
 func (t *table) put(k known) {
-	at, found := t.find(k.id)
-	if found {
-		t.clear(at)
-	}
-	switch {
-	case k.client == nil && len(k.secrets) == 0:
-		if found {
-			t.byID.remove(k.id, at)
-			t.free = append(t.free, at)
-			t.pack(at)
+	now := k.slots()
+	if at, found := t.find(k.id); found {
+		for _, number := range t.take(at.text).slots() {
+			if !slices.Contains(now, number) {
+				t.slots.giveUp(number)
+			}
 		}
-		return
-	case !found:
-		at = t.unused()
-		t.byID.add(k.id, at)
+		defer t.tidy(at.text.page())
 	}
-	t.rows[at] = t.format(k)
-	t.pack(at)
+	if k.client != nil || len(k.secrets) > 0 {
+		t.add(k)
+	}
+}
+
+// add writes down what is known by an identifier by which nothing is.
+func (t *table) add(k known) {
+	full := t.pages.open
+	text := t.pages.write(t.format(k))
+	at := spot{text, t.slots.assign(text, k.slots())}
+	t.byID.add(k.id, at)
 	for _, s := range k.secrets {
 		t.bySecret.add(k.key(s).String(), at)
 	}
 	if k.client != nil {
 		t.registered++
 	}
-}
-
-// together is how many rows have their texts in one piece of memory. The garbage collector has as many fewer to come upon, each of which is
-// a wait for memory that no cache holds; a change of one row writes the texts of all of them anew, some KB.
-const together = 16
-
-// pack puts the text of a row that has changed into one piece of memory with its neighbours'.
-func (t *table) pack(at uint32) {
-	first := int(at) / together * together
-	rows := t.rows[first:min(first+together, len(t.rows))]
-	length := 0
-	for _, r := range rows {
-		length += len(r.text)
-	}
-	var texts strings.Builder
-	texts.Grow(length)
-	for i := range rows {
-		start := texts.Len()
-		texts.WriteString(rows[i].text)
-		rows[i].text = texts.String()[start:]
+	if full != t.pages.open {
+		t.tidy(full)
 	}
 }
 
-// clear takes out of a row what is in it.
-func (t *table) clear(at uint32) {
-	k := t.parse(t.rows[at])
+// take takes out what is known by a text, and returns it.
+func (t *table) take(text where) known {
+	k, length := t.parse(t.pages.from(text))
+	t.byID.remove(k.id, text)
 	for _, s := range k.secrets {
-		t.bySecret.remove(k.key(s).String(), at)
+		t.bySecret.remove(k.key(s).String(), text)
 	}
 	if k.client != nil {
 		t.registered--
 	}
-	t.rows[at] = row{}
+	t.pages.waste(text, length)
+	return k
 }
 
-// unused returns a row that nothing is in.
-func (t *table) unused() uint32 {
-	if last := len(t.free) - 1; last >= 0 {
-		at := t.free[last]
-		t.free = t.free[:last]
-		return at
+// tidy gives up a page if it is wasteful. The texts in it that count are written elsewhere.
+func (t *table) tidy(number uint32) {
+	if !t.pages.isWasteful(number) {
+		return
 	}
-	t.rows = append(t.rows, row{})
-	return uint32(len(t.rows) - 1) //nolint:gosec // So many clients fit into no memory.
+	text := where(number << pageBits)
+	for left := t.pages.from(text); left != ""; {
+		k, length := t.parse(left)
+		if at, found := t.find(k.id); found && at.text == text {
+			t.add(t.take(text))
+		}
+		left, text = left[length:], text+where(length) //nolint:gosec // It is less than a page.
+	}
+	t.pages.giveUp(number)
 }
 
-func (t *table) find(id string) (uint32, bool) {
-	return t.byID.find(id, func(at uint32) bool { return idOf(t.rows[at].text) == id })
+// slotsOf lets client secrets that an OAuthClient's Secrets had before go on with their uses, and gives others one.
+func (t *table) slotsOf(accepted []credential.Accepted, before []held) []uint32 {
+	numbers := make([]uint32, len(accepted))
+	for i := range accepted {
+		number, had := slotOf(accepted[i].Digest, before)
+		if !had {
+			number = t.slots.take()
+		}
+		numbers[i] = number
+	}
+	return numbers
+}
+
+// slotOf returns the slot that a client secret has had.
+func slotOf(digest credential.Digest, before []held) (number uint32, had bool) {
+	for _, s := range before {
+		for i := range s.accepted {
+			if s.accepted[i].Digest == digest {
+				return s.slots[i], true
+			}
+		}
+	}
+	return 0, false
+}
+
+func (t *table) find(id string) (spot, bool) {
+	return t.byID.find(id, func(at spot) bool {
+		t.slots.fetch(at.slot)
+		return idOf(t.pages.from(at.text)) == id
+	})
 }
 
 // all goes through all that is known.
 func (t *table) all() iter.Seq[known] {
 	return func(yield func(known) bool) {
-		for _, r := range t.rows {
-			if r.text != "" && !yield(t.parse(r)) {
-				return
-			}
-		}
-	}
-}
-
-// allUses goes through the identifiers, each with the uses of its client secrets.
-func (t *table) allUses() iter.Seq2[string, uses] {
-	return func(yield func(string, uses) bool) {
-		for _, r := range t.rows {
-			if r.text != "" && !yield(idOf(r.text), r.uses) {
+		for at := range t.byID.all() {
+			if !yield(t.read(at.text)) {
 				return
 			}
 		}
@@ -193,59 +204,40 @@ func (k known) key(s held) types.NamespacedName {
 	return types.NamespacedName{Namespace: namespace, Name: s.name}
 }
 
-// uses are when client secrets were last used, in the order in which they stand in a row's text. Nearly all clients have one, for which
-// there is no slice to look through.
-type uses struct {
-	first *credential.Use
-	rest  []*credential.Use
-}
-
-func (u *uses) add(use *credential.Use) {
-	if u.first == nil {
-		u.first = use
-		return
-	}
-	u.rest = append(u.rest, use)
-}
-
-// at returns one by its number.
-func (u *uses) at(i int) *credential.Use {
-	if i == 0 {
-		return u.first
-	}
-	return u.rest[i-1]
-}
-
-// all goes through them.
-func (u *uses) all() iter.Seq[*credential.Use] {
-	return func(yield func(*credential.Use) bool) {
-		if u.first == nil || !yield(u.first) {
-			return
-		}
-		for _, use := range u.rest {
-			if !yield(use) {
-				return
+// slots returns the numbers of the uses of all client secrets, each once: a Secret that is being renamed has the same as before.
+func (k known) slots() (numbers []uint32) {
+	for _, s := range k.secrets {
+		for _, number := range s.slots {
+			if !slices.Contains(numbers, number) {
+				numbers = append(numbers, number)
 			}
 		}
 	}
+	return numbers
 }
 
-// index finds rows by a key of which it keeps the hash alone, so that there are no pointers in it.
+// index finds clients by a key of which it keeps the hash alone, so that there are no pointers in it.
 type index struct {
-	hash func(string) uint64
-	rows map[uint64]uint32
-	// others are further rows whose keys have the same hash, which hardly ever happens.
-	others map[uint64][]uint32
+	hash  func(string) uint32
+	spots map[uint32]spot
+	// others are further clients whose keys have the same hash, which hardly ever happens.
+	others map[uint32][]spot
 }
 
-func newIndex(hash func(string) uint64) index {
-	return index{hash: hash, rows: map[uint64]uint32{}, others: map[uint64][]uint32{}}
+// spot is where a client is: its text, and the slot of the first of its secrets, if any.
+type spot struct {
+	text where
+	slot uint32
 }
 
-// find returns the row by a key: of those that may be, the one that has it.
-func (x *index) find(key string, has func(at uint32) bool) (uint32, bool) {
+func newIndex(hash func(string) uint32) index {
+	return index{hash: hash, spots: map[uint32]spot{}, others: map[uint32][]spot{}}
+}
+
+// find returns the client by a key: of those that may be, the one that has it.
+func (x *index) find(key string, has func(spot) bool) (spot, bool) {
 	hash := x.hash(key)
-	if at, found := x.rows[hash]; !found || has(at) {
+	if at, found := x.spots[hash]; !found || has(at) {
 		return at, found
 	}
 	for _, at := range x.others[hash] {
@@ -253,31 +245,49 @@ func (x *index) find(key string, has func(at uint32) bool) (uint32, bool) {
 			return at, true
 		}
 	}
-	return 0, false
+	return spot{}, false
 }
 
-// add adds a row by a key that is new.
-func (x *index) add(key string, at uint32) {
+// all goes through all clients.
+func (x *index) all() iter.Seq[spot] {
+	return func(yield func(spot) bool) {
+		for _, at := range x.spots {
+			if !yield(at) {
+				return
+			}
+		}
+		for _, others := range x.others {
+			for _, at := range others {
+				if !yield(at) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// add adds a client by a key that is new.
+func (x *index) add(key string, at spot) {
 	hash := x.hash(key)
-	if _, taken := x.rows[hash]; taken {
+	if _, taken := x.spots[hash]; taken {
 		x.others[hash] = append(x.others[hash], at)
 		return
 	}
-	x.rows[hash] = at
+	x.spots[hash] = at
 }
 
-// remove removes a row by a key that it was added by.
-func (x *index) remove(key string, at uint32) {
+// remove removes the client whose text is somewhere by a key that it was added by.
+func (x *index) remove(key string, text where) {
 	hash := x.hash(key)
 	others := x.others[hash]
 	switch {
-	case x.rows[hash] != at:
-		i := slices.Index(others, at)
+	case x.spots[hash].text != text:
+		i := slices.IndexFunc(others, func(at spot) bool { return at.text == text })
 		others = slices.Delete(others, i, i+1)
 	case len(others) == 0:
-		delete(x.rows, hash)
+		delete(x.spots, hash)
 	default:
-		x.rows[hash], others = others[0], others[1:]
+		x.spots[hash], others = others[0], others[1:]
 	}
 	if len(others) == 0 {
 		delete(x.others, hash)

@@ -34,10 +34,10 @@ func TestTableKeepsAllOfIt(t *testing.T) {
 		},
 	}
 	secrets := []held{
-		{"own", "uid-1", accepted(3)},
-		{"", "uid-1", []credential.Accepted{}},
-		{"former", "uid-0", accepted(1)},
-		{strings.Repeat("long", 1000), "uid-1", accepted(1)},
+		{"own", "uid-1", accepted(3), nil},
+		{"", "uid-1", []credential.Accepted{}, nil},
+		{"former", "uid-0", accepted(1), nil},
+		{strings.Repeat("long", 1000), "uid-1", accepted(1), nil},
 	}
 	none := &grant.Client{ID: "billing.work.er", Namespace: "billing", Name: "work.er", UID: "uid-1", Secretless: true, Accesses: scope.Accesses{}}
 	for _, want := range []known{
@@ -47,6 +47,9 @@ func TestTableKeepsAllOfIt(t *testing.T) {
 		{full.ID, none, secrets[:1]},
 	} {
 		table := newTable(usual)
+		for i := range want.secrets {
+			want.secrets[i].slots = table.slotsOf(want.secrets[i].accepted, nil)
+		}
 		table.put(known{"billing.other", full, nil})
 		table.put(want)
 		if got := table.get(want.id); !reflect.DeepEqual(got, want) {
@@ -62,7 +65,10 @@ func TestTableKeepsAllOfIt(t *testing.T) {
 		expected := *want.client
 		for _, s := range want.secrets {
 			if string(s.owner) == want.client.UID && !want.client.Secretless {
-				expected.Credentials = append(expected.Credentials, s.accepted...)
+				for i, a := range s.accepted {
+					a.Use = table.slots.use(s.slots[i])
+					expected.Credentials = append(expected.Credentials, a)
+				}
 			}
 		}
 		if !slices.Equal(entry.Credentials, expected.Credentials) {
@@ -79,7 +85,7 @@ func TestTableKeepsAllOfIt(t *testing.T) {
 func accepted(count int) []credential.Accepted {
 	all := make([]credential.Accepted, count)
 	for i := range all {
-		all[i] = credential.Accepted{Digest: credential.DigestOf(credential.Generate()), Version: int64(i), Expires: noon.Unix() * int64(i), Use: new(credential.Use)}
+		all[i] = credential.Accepted{Digest: credential.DigestOf(credential.Generate()), Version: int64(i), Expires: noon.Unix() * int64(i)}
 	}
 	return all
 }
@@ -88,13 +94,13 @@ func accepted(count int) []credential.Accepted {
 var hashes = map[string]func() *table{
 	"hashes differ": func() *table { return newTable("") },
 	"hashes collide": func() *table {
-		return newTableWithHash("", func(key string) uint64 { return uint64(len(key) + int(key[len(key)-1])%2) })
+		return newTableWithHash("", func(key string) uint32 { return uint32(len(key) + int(key[len(key)-1])%2) })
 	},
-	"all hashes are one": func() *table { return newTableWithHash("", func(string) uint64 { return 0 }) },
+	"all hashes are one": func() *table { return newTableWithHash("", func(string) uint32 { return 0 }) },
 }
 
-// population is how many names there are: more than have their texts together.
-const population = 2*together + 3
+// population is how many names there are, smallPage the length of a page that few of their texts fit into, in bytes.
+const population, smallPage = 35, 1000
 
 // cluster is the OAuthClients and Secrets that there are, in the plainest form.
 type cluster struct {
@@ -157,6 +163,7 @@ func TestAnyHistory(t *testing.T) {
 			random := rand.New(rand.NewPCG(seed, 0))
 			c := newClients(consent.Policy{}, newResourceServers())
 			c.table = newTable()
+			c.table.pages.size = smallPage
 			m := &cluster{map[string]*v1alpha1.OAuthClient{}, map[string]*corev1.Secret{}, map[string]string{}}
 			for step := range 5000 {
 				m.step(c, random)
@@ -166,8 +173,18 @@ func TestAnyHistory(t *testing.T) {
 			}
 			c.replace("", nil)
 			c.keepSecrets("", nil)
-			if left := c.table; len(left.free) != len(left.rows) || len(left.byID.rows)+len(left.byID.others)+len(left.bySecret.rows)+len(left.bySecret.others) > 0 {
-				t.Errorf("with nothing there, the table holds %d rows, by %v and %v", len(left.rows)-len(left.free), left.byID.rows, left.bySecret.rows)
+			if left := c.table; left.registered+len(left.byID.spots)+len(left.byID.others)+len(left.bySecret.spots)+len(left.bySecret.others) > 0 {
+				t.Errorf("with nothing there, the table holds %d clients, by %v and %v", left.registered, left.byID, left.bySecret)
+			}
+			for number, page := range c.table.pages.details {
+				if page != nil && uint32(number) != c.table.pages.open {
+					t.Errorf("with nothing there, page %d is kept: %q", number, page.builder.String())
+				}
+			}
+			for number, piece := range c.table.slots.pieces {
+				if piece != nil && piece.inUse > 0 {
+					t.Errorf("with nothing there, %d slots of piece %d are in use", piece.inUse, number)
+				}
 			}
 		})
 	}
@@ -259,15 +276,12 @@ func TestChurnTakesNoMemory(t *testing.T) {
 	if last := heap() - before; last > first*3/2 {
 		t.Errorf("%d clients take %d bytes, and %d after %d rounds", count, first, last, rounds)
 	}
-	if len(c.table.rows) > count {
-		t.Errorf("%d rows for %d clients", len(c.table.rows), count)
-	}
 	runtime.KeepAlive(c)
 }
 
 // A client is a fraction of a piece of memory, as each takes the garbage collector its time.
 func TestPiecesOfMemory(t *testing.T) {
-	const count = 100 * together
+	const count = 1600
 	c := newClients(consent.Policy{}, newResourceServers())
 	before := living().HeapObjects
 	for i := range count {
@@ -275,7 +289,7 @@ func TestPiecesOfMemory(t *testing.T) {
 		c.set(client)
 		c.setSecret(secret("billing", client.Name, client, credential.Generate()))
 	}
-	if taken := int64(living().HeapObjects - before); taken > count/4 {
+	if taken := int64(living().HeapObjects - before); taken > count/16 {
 		t.Errorf("%d clients are %d pieces of memory", count, taken)
 	}
 	runtime.KeepAlive(c)

@@ -18,7 +18,7 @@ import (
 //	the client identifier
 //	whether there is a client, is suspended, and has no secret: one byte
 //	of the client: its UID, its revision, and its accesses
-//	the Secrets: name, UID of the owner, and the client secrets that each proves, but for their uses
+//	the Secrets: name, UID of the owner unless it is the client's, and the client secrets that each proves, with the numbers of their uses
 //
 // Texts and lists begin with their length. Numbers are varints.
 type texts struct {
@@ -44,25 +44,25 @@ const (
 	defaultIsGranted
 )
 
-// format returns the row of what is known.
-func (t *texts) format(k known) (r row) {
+// format returns the text of what is known, until the next one is written.
+func (t *texts) format(k known) []byte {
 	w := t.buffer[:0]
 	w.text(k.id)
 	t.writeClient(&w, k.client)
 	w.length(len(k.secrets))
 	for _, s := range k.secrets {
 		w.text(s.name)
-		w.text(string(s.owner))
+		w.owner(s.owner, k.client)
 		w.length(len(s.accepted))
-		for _, a := range s.accepted {
+		for i, a := range s.accepted {
 			w = append(w, a.Digest[:]...)
 			w.integer(a.Version)
 			w.integer(a.Expires)
-			r.uses.add(a.Use)
+			w.number(uint64(s.slots[i]))
 		}
 	}
-	t.buffer, r.text = w, string(w)
-	return r
+	t.buffer = w
+	return w
 }
 
 func (t *texts) writeClient(w *writer, client *grant.Client) {
@@ -113,45 +113,43 @@ func splitID(id string) (namespace, name string) {
 	return namespace, name
 }
 
-// parse returns what is known in a row.
-func (t *texts) parse(r row) known {
-	text := reader{whole: r.text}
-	k := known{id: text.text()}
-	if e := t.readClient(&text, k.id); e != nil {
+// parse returns what is known by the text that begins here, and its length.
+func (t *texts) parse(text string) (k known, length int) {
+	r := reader{whole: text}
+	k.id = r.text()
+	if e := t.readClient(&r, k.id); e != nil {
 		k.client = &e.Client
 	}
-	k.secrets = make([]held, text.length())
-	number := 0
+	k.secrets = make([]held, r.length())
 	for i := range k.secrets {
 		s := &k.secrets[i]
-		s.name, s.owner = text.text(), types.UID(text.text())
-		s.accepted = make([]credential.Accepted, text.length())
+		s.name, s.owner = r.text(), r.owner(k.client)
+		count := r.length()
+		s.accepted, s.slots = make([]credential.Accepted, count), make([]uint32, count)
 		for j := range s.accepted {
-			s.accepted[j] = readAccepted(&text, r.uses.at(number))
-			number++
+			s.accepted[j], s.slots[j] = readAccepted(&r)
 		}
 	}
-	return k
+	return k, r.at
 }
 
-// entry returns the entry of the client in a row, or nil. Its credentials are those in its own Secrets: those that its UID owns, not
+// entry returns the entry of the client in the text that begins here, or nil. Its credentials are those in its own Secrets: those that its UID owns, not
 // an OAuthClient that had its name before.
-func (t *texts) entry(r row) *grant.Client {
-	text := reader{whole: r.text}
-	e := t.readClient(&text, text.text())
+func (t *texts) entry(text string, uses *slots) *grant.Client {
+	r := reader{whole: text}
+	e := t.readClient(&r, r.text())
 	if e == nil {
 		return nil
 	}
 	e.Credentials = e.credentials[:0]
-	number := 0
-	for range text.length() {
-		_, owner := text.text(), text.text()
-		for range text.length() {
-			accepted := readAccepted(&text, r.uses.at(number))
-			if owner == e.UID && !e.Secretless {
+	for range r.length() {
+		_, owner := r.text(), r.owner(&e.Client)
+		for range r.length() {
+			accepted, slot := readAccepted(&r)
+			if string(owner) == e.UID && !e.Secretless {
+				accepted.Use = uses.use(slot)
 				e.Credentials = append(e.Credentials, accepted)
 			}
-			number++
 		}
 	}
 	return &e.Client
@@ -208,12 +206,32 @@ func (t *texts) readAccess(r *reader, a *scope.Access) {
 	}
 }
 
-func readAccepted(r *reader, use *credential.Use) credential.Accepted {
-	a := credential.Accepted{Use: use}
+// readAccepted reads a client secret, and the number of its use.
+func readAccepted(r *reader) (a credential.Accepted, slot uint32) {
 	copy(a.Digest[:], r.bytes(len(a.Digest)))
 	a.Version, a.Expires = r.integer(), r.integer()
-	return a
+	return a, uint32(r.number()) //nolint:gosec // The writer had it from an uint32.
 }
+
+// owner writes whose a Secret is: in one byte where that is the client's, as nearly all are.
+func (w *writer) owner(uid types.UID, client *grant.Client) {
+	if client != nil && client.UID == string(uid) {
+		*w = append(*w, ofClient)
+		return
+	}
+	*w = append(*w, 0)
+	w.text(string(uid))
+}
+
+func (r *reader) owner(client *grant.Client) types.UID {
+	if r.byte() == ofClient {
+		return types.UID(client.UID)
+	}
+	return types.UID(r.text())
+}
+
+// ofClient is the byte in place of a Secret's owner where that is the client itself.
+const ofClient = 1
 
 // flag returns a bit if it is set.
 func flag(bit byte, set bool) byte {

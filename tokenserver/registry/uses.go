@@ -114,13 +114,22 @@ func (c *clients) mayHaveUntoldUses() map[telling][]string {
 			ids[how] = append(ids[how], id)
 		}
 	}
-	for id, u := range c.table.allUses() {
+	seen := map[string]bool{}
+	for user, use := range c.table.slots.all() {
 		how := otherwise
-		if len(u.rest) > 0 {
+		if !user.alone {
 			how = whileRotating
 		}
-		if c.proofs[id] == nil && mayBeUntold(u, how.after) {
-			ids[how] = append(ids[how], id)
+		if !isUntold(use.Last(), use.Told.Load(), how.after) { // What is untold of a client is so of the one of its secrets that was used last.
+			continue
+		}
+		id := idOf(c.table.pages.from(user.text))
+		if c.proofs[id] != nil || seen[id] {
+			continue
+		}
+		ids[how] = append(ids[how], id)
+		if !user.alone {
+			seen[id] = true
 		}
 	}
 	return ids
@@ -167,16 +176,6 @@ func anyUntold(uses []versionUse, after time.Duration) bool {
 		last, told = max(last, use.Last()), max(told, use.Told.Load())
 	}
 	return isUntold(last, told, after)
-}
-
-// mayBeUntold reports whether a use may be worth telling of. What is untold of a client is so of the one of its secrets that was used last.
-func mayBeUntold(u uses, after time.Duration) bool {
-	for use := range u.all() {
-		if isUntold(use.Last(), use.Told.Load(), after) {
-			return true
-		}
-	}
-	return false
 }
 
 // isUntold reports whether the last use of any of a client's secrets is so much later than the last one that the status tells of,

@@ -1,0 +1,20 @@
+package main
+
+import "testing"
+
+func TestTokenServersPercent(t *testing.T) {
+	for _, test := range []struct {
+		name   string
+		living uint64
+		want   int
+	}{
+		{"at first", 0, gcPercentTokenServer},
+		{"few clients", 3 << 20, gcPercentTokenServer},
+		{"many clients: 32 MiB of garbage", 16 << 20, 200},
+		{"a great many: as much as lives", 300 << 20, 100},
+	} {
+		if got := tokenServersPercent(test.living); got != test.want {
+			t.Errorf("%s: %d, want %d", test.name, got, test.want)
+		}
+	}
+}
