@@ -53,7 +53,7 @@ func newTable(audience string) *table {
 }
 
 func newTableWithHash(audience string, hash func(string) uint32) *table {
-	return &table{texts: texts{audience: audience}, pages: pages{size: pageSize}, byID: newIndex(hash), bySecret: newIndex(hash)}
+	return &table{texts: texts{audience: audience}, pages: pages{size: pageSize}, byID: index{hash: hash}, bySecret: index{hash: hash}}
 }
 
 // client returns the entry of a client, or nil. It is the caller's own.
@@ -112,10 +112,10 @@ func (t *table) put(k known) {
 func (t *table) add(k known) {
 	full := t.pages.open
 	text := t.pages.write(t.format(k))
-	at := spot{text, t.slots.assign(text, k.slots())}
-	t.byID.add(k.id, at)
+	slot := t.slots.assign(text, k.slots())
+	t.byID.add(k.id, text, slot)
 	for _, s := range k.secrets {
-		t.bySecret.add(k.key(s).String(), at)
+		t.bySecret.add(k.key(s).String(), text, slot)
 	}
 	if k.client != nil {
 		t.registered++
@@ -214,84 +214,4 @@ func (k known) slots() (numbers []uint32) {
 		}
 	}
 	return numbers
-}
-
-// index finds clients by a key of which it keeps the hash alone, so that there are no pointers in it.
-type index struct {
-	hash  func(string) uint32
-	spots map[uint32]spot
-	// others are further clients whose keys have the same hash, which hardly ever happens.
-	others map[uint32][]spot
-}
-
-// spot is where a client is: its text, and the slot of the first of its secrets, if any.
-type spot struct {
-	text where
-	slot uint32
-}
-
-func newIndex(hash func(string) uint32) index {
-	return index{hash: hash, spots: map[uint32]spot{}, others: map[uint32][]spot{}}
-}
-
-// find returns the client by a key: of those that may be, the one that has it.
-func (x *index) find(key string, has func(spot) bool) (spot, bool) {
-	hash := x.hash(key)
-	if at, found := x.spots[hash]; !found || has(at) {
-		return at, found
-	}
-	for _, at := range x.others[hash] {
-		if has(at) {
-			return at, true
-		}
-	}
-	return spot{}, false
-}
-
-// all goes through all clients.
-func (x *index) all() iter.Seq[spot] {
-	return func(yield func(spot) bool) {
-		for _, at := range x.spots {
-			if !yield(at) {
-				return
-			}
-		}
-		for _, others := range x.others {
-			for _, at := range others {
-				if !yield(at) {
-					return
-				}
-			}
-		}
-	}
-}
-
-// add adds a client by a key that is new.
-func (x *index) add(key string, at spot) {
-	hash := x.hash(key)
-	if _, taken := x.spots[hash]; taken {
-		x.others[hash] = append(x.others[hash], at)
-		return
-	}
-	x.spots[hash] = at
-}
-
-// remove removes the client whose text is somewhere by a key that it was added by.
-func (x *index) remove(key string, text where) {
-	hash := x.hash(key)
-	others := x.others[hash]
-	switch {
-	case x.spots[hash].text != text:
-		i := slices.IndexFunc(others, func(at spot) bool { return at.text == text })
-		others = slices.Delete(others, i, i+1)
-	case len(others) == 0:
-		delete(x.spots, hash)
-	default:
-		x.spots[hash], others = others[0], others[1:]
-	}
-	if len(others) == 0 {
-		delete(x.others, hash)
-	} else {
-		x.others[hash] = others
-	}
 }

@@ -173,7 +173,7 @@ func TestAnyHistory(t *testing.T) {
 			}
 			c.replace("", nil)
 			c.keepSecrets("", nil)
-			if left := c.table; left.registered+len(left.byID.spots)+len(left.byID.others)+len(left.bySecret.spots)+len(left.bySecret.others) > 0 {
+			if left := c.table; left.registered+left.byID.taken+left.bySecret.taken > 0 {
 				t.Errorf("with nothing there, the table holds %d clients, by %v and %v", left.registered, left.byID, left.bySecret)
 			}
 			for number, page := range c.table.pages.details {
