@@ -50,7 +50,7 @@ func (s *slots) giveUp(number uint32) {
 	piece := s.pieces[at]
 	piece.users[number%slotsInPiece] = user{}
 	piece.inUse--
-	if piece.inUse == 0 && piece.taken == slotsInPiece {
+	if piece.inUse == 0 {
 		s.pieces[at] = nil
 		s.free = append(s.free, at)
 	}
