@@ -10,7 +10,7 @@ func TestTokenServersPercent(t *testing.T) {
 	}{
 		{"at first", 0, gcPercentTokenServer},
 		{"few clients", 3 << 20, gcPercentTokenServer},
-		{"many clients: 32 MiB of garbage", 16 << 20, 200},
+		{"many clients: 96 MiB of garbage", 32 << 20, 300},
 		{"a great many: as much as lives", 300 << 20, 100},
 	} {
 		if got := tokenServersPercent(test.living); got != test.want {
