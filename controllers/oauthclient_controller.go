@@ -86,6 +86,7 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 	}
 
 	outcome, err := r.syncSecret(ctx, &oauthClient)
+	defer r.tellWritten(ctx, &oauthClient, outcome) // Also where the status cannot be written: the next try finds the Secret as it should be.
 	var obstacle *problem
 	if err != nil && !errors.As(err, &obstacle) {
 		return ctrl.Result{}, err
@@ -106,8 +107,10 @@ func (r *OAuthClientReconciler) Reconcile(ctx context.Context, req ctrl.Request)
 			return ctrl.Result{}, err
 		}
 	}
-	r.tell(ctx, &oauthClient, outcome, obstacle, changed)
 	if obstacle != nil {
+		if changed {
+			r.tellProblem(ctx, &oauthClient, obstacle)
+		}
 		return ctrl.Result{RequeueAfter: r.retryAfter(status, v1alpha1.ConditionReady)}, nil
 	}
 	return ctrl.Result{RequeueAfter: r.again(outcome.next, restartAgain, keysAgain)}, nil
@@ -209,8 +212,8 @@ func applyStatus(ctx context.Context, writer client.Client, target client.Object
 	return nil
 }
 
-// tell records what was done as an event, and a new problem as an event and a log line.
-func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClient, outcome outcome, obstacle *problem, changed bool) {
+// tellWritten records what was done to the Secret as a log line, and as an event if it is one.
+func (r *OAuthClientReconciler) tellWritten(ctx context.Context, c *v1alpha1.OAuthClient, outcome outcome) {
 	if outcome.message != "" {
 		log.FromContext(ctx).Info("Secret written", "secret", cmp.Or(outcome.companion, outcome.secretName), "what", outcome.message)
 	}
@@ -221,12 +224,14 @@ func (r *OAuthClientReconciler) tell(ctx context.Context, c *v1alpha1.OAuthClien
 		}
 		r.Events.Eventf(c, nil, eventType, outcome.event, "WriteSecret", "%s", outcome.message)
 	}
-	if obstacle != nil && changed {
-		if !obstacle.quiet {
-			r.Events.Eventf(c, nil, corev1.EventTypeWarning, obstacle.reason, "WriteSecret", "%s", obstacle.message)
-		}
-		log.FromContext(ctx).Info("OAuthClient is not ready", "reason", obstacle.reason, "message", obstacle.message)
+}
+
+// tellProblem records a new problem as an event, unless it is a quiet one, and a log line.
+func (r *OAuthClientReconciler) tellProblem(ctx context.Context, c *v1alpha1.OAuthClient, obstacle *problem) {
+	if !obstacle.quiet {
+		r.Events.Eventf(c, nil, corev1.EventTypeWarning, obstacle.reason, "WriteSecret", "%s", obstacle.message)
 	}
+	log.FromContext(ctx).Info("OAuthClient is not ready", "reason", obstacle.reason, "message", obstacle.message)
 }
 
 // again returns after how long to look again: when a client secret or a private key is due to change, or after the first of some times; 0

@@ -1,6 +1,7 @@
 package controllers
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 	"strings"
@@ -30,6 +31,28 @@ func used(t *testing.T, c *v1alpha1.OAuthClient, version int64, at time.Time) {
 		}
 	}
 	must(t, suite.admin.Status().Update(t.Context(), c))
+}
+
+// A rotation is told of once, also where the status cannot be written after it.
+func TestRotationIsTold(t *testing.T) {
+	c, p := created(t), newProcess(t, "kubemint")
+	p.awaitSight(t, c)
+	settle(t, p, c)
+	change(t, c, askToRotate)
+	p.awaitSight(t, c)
+	p.wire.stepIn(func(n int) error {
+		if n == 2 { // After the Secret.
+			return errors.New("no connection")
+		}
+		return nil
+	}, nil)
+	if _, err := p.reconcile(c); err == nil {
+		t.Fatal("the status was written")
+	}
+	settle(t, p, c)
+	if told := strings.Count(p.events.all(), v1alpha1.EventSecretRotated); told != 1 {
+		t.Errorf("told of %d times: %s", told, p.events.all())
+	}
 }
 
 // One rotation from end to end: both secrets are valid, the status says what the old one waits for, its use keeps it, and when it
